@@ -5,3 +5,6 @@
 
 // Floor 0: shared words; pure.
 pub mod model;
+
+// Floor 4: wasmtime: compile, pool, invoke, limit.
+pub mod engine;
