@@ -6,5 +6,11 @@
 // Floor 0: shared words; pure.
 pub mod model;
 
+// Floor 1: what was configured | what is observed | what is running.
+pub mod tasks;
+
+// Floor 3: what a guest may call | what is deployed.
+pub mod host;
+
 // Floor 4: wasmtime: compile, pool, invoke, limit.
 pub mod engine;

@@ -1,4 +1,11 @@
 //! wasmtime: two engine profiles, and everything that turns an artifact into an answered request.
 //! Must never know a tenant's name, an HTTP status or where a version is stored.
 
+pub mod instance;
+pub mod lease;
+pub mod pool;
 pub mod profile;
+pub mod program;
+pub mod sizing;
+pub mod ticker;
+pub mod verdict;

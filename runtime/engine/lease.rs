@@ -1,0 +1,160 @@
+//! The right to one instance, once: takes it from the shelf, runs one call, and leaves nothing behind.
+//! Must never keep an instance that did not end cleanly.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use http::Request;
+
+use super::instance::{Answer, Call, Ended, Invocation};
+use super::pool::{Shelf, Taken};
+use super::program::{Program, ProgramId};
+use super::verdict;
+use crate::host::meter::Meter;
+use crate::model::outcome::{Outcome, Rejection, Start};
+
+/// One call on one instance. Dropping it ends the guest, off the request's path.
+pub struct Lease {
+    shelf: Rc<Shelf>,
+    program: ProgramId,
+    call: Option<Call>,
+    meter: Arc<Meter>,
+    max_requests: u32,
+    start: Start,
+    ended: bool,
+}
+
+/// What a call is allowed.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms {
+    /// CPU time, in milliseconds.
+    pub cpu_ms: u64,
+    /// Calls one instance may answer.
+    pub max_requests: u32,
+    /// Whether the program was loaded from disk for this call.
+    pub cold: bool,
+}
+
+/// How a call ended.
+pub enum End {
+    /// The handler returned.
+    Returned,
+    /// It did not.
+    Failed(Outcome),
+    /// There was no slot for it after all.
+    NoSlot,
+}
+
+impl Lease {
+    /// Takes an instance, or the room for one.
+    ///
+    /// # Errors
+    /// [`Rejection::Overloaded`] when the thread holds all it may.
+    pub fn take<B>(
+        shelf: &Rc<Shelf>,
+        program: &Arc<Program>,
+        terms: Terms,
+        request: impl FnOnce(&Arc<Meter>) -> Request<B>,
+    ) -> Result<Self, Rejection>
+    where
+        B: http_body::Body<Data = bytes::Bytes, Error = wasmtime_wasi_http::Error> + Send + 'static,
+    {
+        let taken = shelf.take(program, terms.cpu_ms).ok_or(Rejection::Overloaded)?;
+        let (instance, start) = match taken {
+            Taken::Reused(instance) => (Some(instance), Start::Reused),
+            Taken::Ready(instance) => (Some(instance), Start::Warm),
+            Taken::Nothing if terms.cold => (None, Start::Cold),
+            Taken::Nothing => (None, Start::Spawned),
+        };
+        let meter = match &instance {
+            Some(instance) => instance.meter().clone(),
+            None => Arc::new(Meter::default()),
+        };
+        let request = request(&meter);
+        let invocation =
+            Invocation { instance, request, cpu_ms: terms.cpu_ms, meter: meter.clone() };
+        Ok(Self {
+            shelf: shelf.clone(),
+            program: program.id,
+            call: Some(Call::new(program.clone(), invocation, shelf.pulse().clone())),
+            meter,
+            max_requests: terms.max_requests,
+            start,
+            ended: false,
+        })
+    }
+
+    /// Runs the guest until it waits, yields or ends. Pending for ever once it has ended.
+    pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        let Some(call) = self.call.as_mut().filter(|_| !self.ended) else {
+            return Poll::Pending;
+        };
+        let Poll::Ready(ended) = call.poll(cx) else {
+            return Poll::Pending;
+        };
+        self.ended = true;
+        Poll::Ready(self.judge(ended))
+    }
+
+    fn judge(&self, ended: Ended) -> End {
+        match ended {
+            Ended::Cleanly(instance) => {
+                if self.start == Start::Spawned || self.start == Start::Cold {
+                    self.shelf.started(self.program);
+                }
+                if instance.answered < self.max_requests {
+                    self.shelf.put_back(self.program, instance);
+                } else {
+                    self.shelf.discard(instance);
+                }
+                End::Returned
+            }
+            Ended::Failed(error, instance) => {
+                self.shelf.discard(instance);
+                End::Failed(verdict::of_error(&error, &self.meter))
+            }
+            Ended::NotSpawned(error) => {
+                self.shelf.release();
+                verdict::of_spawn(&error, &self.meter).map_or(End::NoSlot, End::Failed)
+            }
+            Ended::Panicked => {
+                // The panic unwound through the store and took it along.
+                self.shelf.release();
+                End::Failed(Outcome::HostError("a host function panicked".to_owned()))
+            }
+        }
+    }
+
+    /// The head, once the guest has set it.
+    pub fn head(&mut self) -> Option<Answer> {
+        self.call.as_mut()?.head()
+    }
+
+    /// Tells a 0.3 guest that its body has gone out.
+    pub fn body_is_sent(&mut self) {
+        if let Some(call) = &mut self.call {
+            call.body_is_sent();
+        }
+    }
+
+    /// How the instance came to be.
+    #[must_use]
+    pub fn start(&self) -> Start {
+        self.start
+    }
+
+    /// The account of this call.
+    #[must_use]
+    pub fn meter(&self) -> &Arc<Meter> {
+        &self.meter
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if let Some(call) = self.call.take().filter(|_| !self.ended) {
+            self.shelf.abandon(call);
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! One version, ready to instantiate; and the engines it is loaded into.
+//! Must never compile, and never touch a file: it is given a loaded component.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
+
+use wasmtime::component::{Component, Linker};
+use wasmtime::{Engine, PoolConcurrencyLimitError, Store, UpdateDeadline};
+use wasmtime_wasi_http::p2::bindings::{Proxy, ProxyPre};
+use wasmtime_wasi_http::p3::bindings::{Service, ServicePre};
+
+use super::instance::Instance;
+use super::profile::{self, Purpose, Slots};
+use super::ticker::Ticker;
+use crate::host::meter::Meter;
+use crate::host::{Grant, HostState, link};
+use crate::model::limits;
+use crate::model::version::{Handler, Profile};
+
+/// An engine with its linker and its pool of slots. The async one is made when the first program needs it.
+pub struct Engines {
+    slots: Slots,
+    ticker: Arc<Ticker>,
+    lean: Linked,
+    concurrent: OnceLock<Linked>,
+}
+
+struct Linked {
+    engine: Engine,
+    linker: Linker<HostState>,
+}
+
+/// A version as the data plane sees it, named by a number that this process never uses twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ProgramId(u64);
+
+impl ProgramId {
+    /// The next number.
+    #[must_use]
+    pub fn next() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        Self(NEXT.fetch_add(1, Relaxed))
+    }
+}
+
+/// One version, loaded and linked: instantiating it needs no name to be looked up.
+pub struct Program {
+    /// Which version this is, for pools.
+    pub id: ProgramId,
+    /// What each of its instances is given.
+    pub grant: Grant,
+    engine: Engine,
+    pre: Pre,
+}
+
+enum Pre {
+    Http02(ProxyPre<HostState>),
+    Http03(ServicePre<HostState>),
+}
+
+/// The handler of one live guest.
+pub(super) enum Guest {
+    Http02(Proxy),
+    Http03(Service),
+}
+
+/// Why a component could not become a program.
+#[derive(Debug, thiserror::Error)]
+pub enum LinkError {
+    /// An import that no host here has, or an export of the wrong type.
+    #[error("the component does not fit this platform")]
+    Unfit(#[source] wasmtime::Error),
+    /// The engine of the profile could not be made.
+    #[error("the `{profile}` engine cannot be made")]
+    Engine {
+        /// Which one.
+        profile: &'static str,
+        /// Why.
+        #[source]
+        source: wasmtime::Error,
+    },
+}
+
+/// Why there is no instance.
+#[derive(Debug, thiserror::Error)]
+pub enum SpawnError {
+    /// Every slot is taken.
+    #[error("no instance slot is free")]
+    Full,
+    /// The guest's own start-up failed.
+    #[error("the guest failed to start")]
+    Guest(#[source] wasmtime::Error),
+}
+
+impl Engines {
+    /// The lean engine now, the other one later.
+    ///
+    /// # Errors
+    /// When the machine does not have the address space for the slots.
+    pub fn new(slots: Slots, ticker: Arc<Ticker>) -> Result<Self, LinkError> {
+        let lean = Linked::new(Profile::Lean, &slots, &ticker)?;
+        Ok(Self { slots, ticker, lean, concurrent: OnceLock::new() })
+    }
+
+    fn linked(&self, profile: Profile) -> Result<&Linked, LinkError> {
+        match profile {
+            Profile::Lean => Ok(&self.lean),
+            Profile::Async => {
+                if let Some(linked) = self.concurrent.get() {
+                    return Ok(linked);
+                }
+                let linked = Linked::new(profile, &self.slots, &self.ticker)?;
+                Ok(self.concurrent.get_or_init(|| linked))
+            }
+        }
+    }
+
+    /// The engine of a profile, for loading an artifact.
+    ///
+    /// # Errors
+    /// When it has to be made and cannot.
+    pub fn engine(&self, profile: Profile) -> Result<&Engine, LinkError> {
+        Ok(&self.linked(profile)?.engine)
+    }
+
+    /// Links a loaded component.
+    ///
+    /// # Errors
+    /// [`LinkError::Unfit`] names the import or export that does not fit.
+    pub fn program(
+        &self,
+        id: ProgramId,
+        component: &Component,
+        (profile, handler): (Profile, Handler),
+        grant: Grant,
+    ) -> Result<Program, LinkError> {
+        let linked = self.linked(profile)?;
+        let pre = linked.linker.instantiate_pre(component).map_err(LinkError::Unfit)?;
+        let pre = match handler {
+            Handler::Http02 => ProxyPre::new(pre).map(Pre::Http02),
+            Handler::Http03 => ServicePre::new(pre).map(Pre::Http03),
+        };
+        let engine = linked.engine.clone();
+        Ok(Program { id, grant, engine, pre: pre.map_err(LinkError::Unfit)? })
+    }
+}
+
+impl Linked {
+    fn new(profile: Profile, slots: &Slots, ticker: &Ticker) -> Result<Self, LinkError> {
+        let failed = |source| LinkError::Engine { profile: profile.as_str(), source };
+        let engine = profile::engine(profile, Purpose::Serve(slots)).map_err(failed)?;
+        let mut linker = Linker::new(&engine);
+        link(&mut linker, profile).map_err(failed)?;
+        ticker.add(&engine);
+        Ok(Self { engine, linker })
+    }
+}
+
+impl Program {
+    /// Makes one instance, running the guest's own start-up on the caller's poll.
+    ///
+    /// # Errors
+    /// [`SpawnError::Full`] when the pool has no slot, [`SpawnError::Guest`] when start-up trapped.
+    pub async fn spawn(&self, meter: Arc<Meter>) -> Result<Instance, SpawnError> {
+        let mut store = Store::new(&self.engine, HostState::new(&self.grant, meter.clone()));
+        store.limiter(|state| &mut state.memory);
+        store.set_hostcall_fuel(limits::HOSTCALL_BYTES);
+        store.set_max_component_handles(limits::HANDLES);
+        store.set_epoch_deadline(1);
+        store.epoch_deadline_callback(|context| {
+            Ok(if context.data().meter.over_budget() {
+                UpdateDeadline::Interrupt
+            } else {
+                // Not the plain yield: that one goes to the front of the executor's queue and starves the others.
+                UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now()))
+            })
+        });
+        let guest = match &self.pre {
+            Pre::Http02(pre) => pre.instantiate_async(&mut store).await.map(Guest::Http02),
+            Pre::Http03(pre) => pre.instantiate_async(&mut store).await.map(Guest::Http03),
+        };
+        match guest {
+            Ok(guest) => Ok(Instance { store, guest, meter, answered: 0 }),
+            Err(error) if error.is::<PoolConcurrencyLimitError>() => Err(SpawnError::Full),
+            Err(error) => Err(SpawnError::Guest(error)),
+        }
+    }
+}

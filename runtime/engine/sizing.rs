@@ -1,0 +1,50 @@
+//! How many ready instances one thread keeps of one program: pure, told the time and what happened.
+//! Must never be asked whether there is room; that is the shelf's to know.
+
+/// A program not called for this long starts to lose its ready instances.
+const IDLE_MS: u64 = 10_000;
+
+/// The demand for ready instances of one program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sizing {
+    target: u32,
+    most: u32,
+    last_call_ms: u64,
+    failing: bool,
+}
+
+impl Sizing {
+    /// Nobody has called yet, so nothing is kept. `most` bounds the target for good.
+    #[must_use]
+    pub fn new(most: u32, now_ms: u64) -> Self {
+        Self { target: 0, most, last_call_ms: now_ms, failing: false }
+    }
+
+    /// A call came; `found` says whether a ready instance was there for it.
+    pub fn called(&mut self, found: bool, now_ms: u64) {
+        self.last_call_ms = now_ms;
+        if !found {
+            self.target = self.target.saturating_add(1).min(self.most);
+        }
+    }
+
+    /// An instance was made ahead, or start-up failed: a guest that cannot start is not tried again ahead of
+    /// a call until one of its calls has started it.
+    pub fn spawned(&mut self, well: bool) {
+        self.failing = !well;
+    }
+
+    /// How many to keep ready now.
+    #[must_use]
+    pub fn target(&self) -> u32 {
+        if self.failing { 0 } else { self.target }
+    }
+
+    /// Called about once a second: halves the target of an idle program. Returns whether nothing is left to keep.
+    pub fn settle(&mut self, now_ms: u64) -> bool {
+        if now_ms.saturating_sub(self.last_call_ms) >= IDLE_MS {
+            self.target /= 2;
+        }
+        self.target == 0
+    }
+}

@@ -1,0 +1,48 @@
+//! Why a call failed, read off wasmtime's error and the call's own account.
+//! Must never be asked about a call that ended cleanly.
+
+use wasmtime::Trap;
+use wasmtime_wasi::I32Exit;
+
+use super::program::SpawnError;
+use crate::host::meter::Meter;
+use crate::model::outcome::Outcome;
+
+/// Characters of a guest's error that are kept.
+const DETAIL: usize = 300;
+
+/// What to call this failure. What the account says comes first: a guest that ran out of something may end in
+/// any trap it likes.
+#[must_use]
+pub fn of_error(error: &wasmtime::Error, meter: &Meter) -> Outcome {
+    if meter.cpu_exceeded() {
+        return Outcome::CpuLimit;
+    }
+    if meter.request_body_exceeded() {
+        return Outcome::PayloadTooLarge;
+    }
+    if meter.memory_refused() {
+        return Outcome::MemoryLimit;
+    }
+    if let Some(trap) = error.downcast_ref::<Trap>() {
+        return Outcome::Trapped(trap.to_string());
+    }
+    if let Some(I32Exit(code)) = error.downcast_ref::<I32Exit>() {
+        return Outcome::Trapped(format!("the guest exited with code {code}"));
+    }
+    Outcome::Trapped(bounded(&format!("{:#}", error)))
+}
+
+/// What to call a guest that could not even start; `None` when the server had no slot for it.
+#[must_use]
+pub fn of_spawn(error: &SpawnError, meter: &Meter) -> Option<Outcome> {
+    match error {
+        SpawnError::Full => None,
+        SpawnError::Guest(error) => Some(of_error(error, meter)),
+    }
+}
+
+fn bounded(text: &str) -> String {
+    let keep = |c: char| if c.is_control() { ' ' } else { c };
+    text.chars().take(DETAIL).map(keep).collect()
+}

@@ -1,0 +1,194 @@
+//! What one invocation uses: CPU time measured around each poll of the guest, and memory as it grows.
+//! Must never decide what happens to the guest beyond "refuse this growth" and "stop now".
+
+use std::sync::Arc;
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::time::Instant;
+
+use rustix::time::{ClockId, clock_gettime};
+use wasmtime::ResourceLimiter;
+
+/// The origin of all monotonic times in nanoseconds.
+static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+/// Nanoseconds since the process first asked.
+#[must_use]
+pub fn now_ns() -> u64 {
+    u64::try_from(START.elapsed().as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// CPU time of the calling thread, in nanoseconds. A system call, so only asked of guests that ran for a tick.
+fn thread_cpu_ns() -> u64 {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+    let nanos = u64::try_from(time.tv_nsec).unwrap_or(0);
+    seconds * 1_000_000_000 + nanos
+}
+
+/// CPU time and incidents of one store. Written by the thread that polls the guest, read by its epoch callback
+/// on that same thread; atomic only because a store must be `Send`.
+#[derive(Debug, Default)]
+pub struct Meter {
+    budget_ns: AtomicU64,
+    spent_ns: AtomicU64,
+    poll_wall_ns: AtomicU64,
+    /// Thread CPU time at the start of this poll; zero while the guest has not yet run for a whole tick.
+    poll_cpu_ns: AtomicU64,
+    ticked: AtomicBool,
+    cpu_exceeded: AtomicBool,
+    memory_refused: AtomicBool,
+    request_body_exceeded: AtomicBool,
+    memory_peak: AtomicU64,
+    spawned_ns: AtomicU64,
+}
+
+impl Meter {
+    /// Starts the account of one invocation. Called before the first poll and again when an instance is leased.
+    pub fn arm(&self, budget_ms: u64) {
+        self.budget_ns.store(budget_ms.saturating_mul(1_000_000), Relaxed);
+        self.spent_ns.store(0, Relaxed);
+        self.spawned_ns.store(0, Relaxed);
+        self.ticked.store(false, Relaxed);
+    }
+
+    /// Marks the start of a poll.
+    pub fn poll_begins(&self) {
+        self.poll_wall_ns.store(now_ns(), Relaxed);
+        // The first poll of a call is charged by the wall clock, which costs no system call; a call that came
+        // back for more is charged by the thread's own clock, so that a busy machine is not held against it.
+        let cpu = if self.ticked.load(Relaxed) { thread_cpu_ns() } else { 0 };
+        self.poll_cpu_ns.store(cpu, Relaxed);
+    }
+
+    /// Marks the end of a poll and charges it.
+    pub fn poll_ends(&self) {
+        let used = self.used_in_poll();
+        self.spent_ns.fetch_add(used, Relaxed);
+    }
+
+    fn used_in_poll(&self) -> u64 {
+        match self.poll_cpu_ns.load(Relaxed) {
+            0 => now_ns().saturating_sub(self.poll_wall_ns.load(Relaxed)),
+            start => thread_cpu_ns().saturating_sub(start),
+        }
+    }
+
+    /// Asked by the epoch callback at each tick: whether the budget is spent. Remembers the answer.
+    pub fn over_budget(&self) -> bool {
+        self.ticked.store(true, Relaxed);
+        let used = self.spent_ns.load(Relaxed) + self.used_in_poll();
+        let over = used > self.budget_ns.load(Relaxed);
+        if over {
+            self.cpu_exceeded.store(true, Relaxed);
+        }
+        over
+    }
+
+    /// CPU time charged so far, in nanoseconds.
+    #[must_use]
+    pub fn cpu_ns(&self) -> u64 {
+        self.spent_ns.load(Relaxed)
+    }
+
+    /// Whether the guest was stopped for its CPU time.
+    #[must_use]
+    pub fn cpu_exceeded(&self) -> bool {
+        self.cpu_exceeded.load(Relaxed)
+    }
+
+    /// Whether a growth of memory or table was refused.
+    #[must_use]
+    pub fn memory_refused(&self) -> bool {
+        self.memory_refused.load(Relaxed)
+    }
+
+    /// The most memory and tables held at once, in bytes.
+    #[must_use]
+    pub fn memory_peak(&self) -> u64 {
+        self.memory_peak.load(Relaxed)
+    }
+
+    /// Notes that the client sent more body than allowed.
+    pub fn request_body_is_too_large(&self) {
+        self.request_body_exceeded.store(true, Relaxed);
+    }
+
+    /// Whether the client sent more body than allowed.
+    #[must_use]
+    pub fn request_body_exceeded(&self) -> bool {
+        self.request_body_exceeded.load(Relaxed)
+    }
+
+    /// Notes that the instance exists and the guest's handler is about to be called.
+    pub fn spawned(&self) {
+        self.spawned_ns.store(now_ns(), Relaxed);
+    }
+
+    /// When [`Meter::spawned`] was called, on the clock of [`now_ns`]; zero if it was not.
+    #[must_use]
+    pub fn spawned_at_ns(&self) -> u64 {
+        self.spawned_ns.load(Relaxed)
+    }
+}
+
+/// Bytes one table element takes on the host.
+const TABLE_ELEMENT_BYTES: usize = 8;
+
+/// All memories and tables of one store, summed: wasmtime's own limits are for each one alone.
+#[derive(Debug)]
+pub struct MemoryAccount {
+    used: usize,
+    limit: usize,
+    table_elements: usize,
+    meter: Arc<Meter>,
+}
+
+impl MemoryAccount {
+    /// An empty account.
+    #[must_use]
+    pub fn new(limit_bytes: u64, table_elements: u64, meter: Arc<Meter>) -> Self {
+        Self {
+            used: 0,
+            limit: usize::try_from(limit_bytes).unwrap_or(usize::MAX),
+            table_elements: usize::try_from(table_elements).unwrap_or(usize::MAX),
+            meter,
+        }
+    }
+
+    fn grow(&mut self, current: usize, desired: usize) -> bool {
+        let total = self.used.saturating_sub(current).saturating_add(desired);
+        if total > self.limit {
+            self.meter.memory_refused.store(true, Relaxed);
+            return false;
+        }
+        self.used = total;
+        self.meter.memory_peak.fetch_max(total as u64, Relaxed);
+        true
+    }
+}
+
+impl ResourceLimiter for MemoryAccount {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        Ok(self.grow(current, desired))
+    }
+
+    fn table_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        if desired > self.table_elements {
+            self.meter.memory_refused.store(true, Relaxed);
+            return Ok(false);
+        }
+        let bytes = |elements: usize| elements.saturating_mul(TABLE_ELEMENT_BYTES);
+        Ok(self.grow(bytes(current), bytes(desired)))
+    }
+}

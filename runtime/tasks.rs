@@ -1,0 +1,31 @@
+//! What is running: the only place that starts a thread or a task.
+//! Must never start one without a name, nor lose a panic.
+
+use std::future::Future;
+use std::io;
+use std::thread::{Builder, JoinHandle};
+
+/// Starts a named thread.
+///
+/// # Errors
+/// When the operating system gives none.
+pub fn thread<T: Send + 'static>(
+    name: &str,
+    body: impl FnOnce() -> T + Send + 'static,
+) -> io::Result<JoinHandle<T>> {
+    Builder::new().name(name.to_owned()).spawn(body)
+}
+
+/// Starts a task on the calling thread's local set; it ends with the set.
+#[expect(clippy::disallowed_methods, reason = "this is the one place that spawns")]
+pub fn local(body: impl Future<Output = ()> + 'static) {
+    drop(tokio::task::spawn_local(body));
+}
+
+/// Starts a task on the calling runtime; it ends with the runtime.
+#[expect(clippy::disallowed_methods, reason = "this is the one place that spawns")]
+pub fn detached<T: Send + 'static>(
+    body: impl Future<Output = T> + Send + 'static,
+) -> tokio::task::JoinHandle<T> {
+    tokio::spawn(body)
+}
