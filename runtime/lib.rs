@@ -9,6 +9,9 @@ pub mod model;
 // Floor 1: what was configured | what is observed | what is running.
 pub mod tasks;
 
+// Floor 2: sockets and bytes | keys, values, blobs.
+pub mod net;
+
 // Floor 3: what a guest may call | what is deployed.
 pub mod host;
 

@@ -1,0 +1,129 @@
+//! One version on the data plane: what it may use, and its program once somebody has called it.
+//! Must never hold a program that was dropped on request, nor load one twice at once.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use arc_swap::ArcSwapOption;
+use http::HeaderValue;
+use tokio::sync::Mutex;
+
+use super::loader::{LoadFailure, Loader};
+use crate::engine::program::{Program, ProgramId};
+use crate::host::Grant;
+use crate::host::meter::now_ns;
+use crate::model::limits::Limits;
+use crate::model::version::{Digest, Handler, Profile, VersionNumber};
+
+/// One version that can answer.
+pub struct Live {
+    /// For pools: never used twice in one process.
+    pub id: ProgramId,
+    /// Its number within its function.
+    pub number: VersionNumber,
+    /// What was uploaded.
+    pub digest: Digest,
+    /// How it answers.
+    pub handler: Handler,
+    /// On which engine.
+    pub profile: Profile,
+    /// What one call may use.
+    pub limits: Limits,
+    /// Calls one instance may answer; 1 unless the manifest says more.
+    pub max_requests: u32,
+    /// What its instances are given.
+    pub grant: Grant,
+    /// `x-spawnpoint-version`.
+    pub header: HeaderValue,
+    program: ArcSwapOption<Program>,
+    loading: Mutex<()>,
+    used_ns: AtomicU64,
+}
+
+/// What it takes to be live.
+pub struct Facts {
+    /// See [`Live::number`].
+    pub number: VersionNumber,
+    /// See [`Live::digest`].
+    pub digest: Digest,
+    /// See [`Live::handler`].
+    pub handler: Handler,
+    /// See [`Live::profile`].
+    pub profile: Profile,
+    /// See [`Live::limits`].
+    pub limits: Limits,
+    /// See [`Live::max_requests`].
+    pub max_requests: u32,
+    /// See [`Live::grant`].
+    pub grant: Grant,
+}
+
+impl Live {
+    /// A version nobody has called yet.
+    #[must_use]
+    pub fn new(facts: Facts) -> Arc<Self> {
+        let Facts { number, digest, handler, profile, limits, max_requests, grant } = facts;
+        Arc::new(Self {
+            id: ProgramId::next(),
+            number,
+            digest,
+            handler,
+            profile,
+            limits,
+            max_requests,
+            grant,
+            header: HeaderValue::from(number.0),
+            program: ArcSwapOption::empty(),
+            loading: Mutex::new(()),
+            used_ns: AtomicU64::new(0),
+        })
+    }
+
+    /// The program, if it is loaded.
+    #[must_use]
+    pub fn loaded(&self) -> Option<Arc<Program>> {
+        self.program.load_full()
+    }
+
+    /// The program; loads it if nobody else is already at it. Says whether it had to be loaded.
+    ///
+    /// # Errors
+    /// [`LoadFailure`] when neither the artifact nor the kept wasm gives a program.
+    pub async fn program(&self, loader: &Loader) -> Result<(Arc<Program>, bool), LoadFailure> {
+        if let Some(program) = self.loaded() {
+            return Ok((program, false));
+        }
+        let _single_flight = self.loading.lock().await;
+        if let Some(program) = self.loaded() {
+            return Ok((program, false));
+        }
+        self.used_ns.store(now_ns(), Relaxed);
+        let program = Arc::new(loader.load(self).await?);
+        self.program.store(Some(program.clone()));
+        loader.loaded();
+        Ok((program, true))
+    }
+
+    /// Lets go of the program; calls in progress keep it until they end. Returns whether there was one.
+    pub fn unload(&self, loader: &Loader) -> bool {
+        let was = self.program.swap(None).is_some();
+        if was {
+            loader.unloaded();
+        }
+        was
+    }
+
+    /// Marks the program as called just now. Coarse: it is what residency goes by.
+    pub fn touch(&self, now_ns: u64) {
+        let seen = self.used_ns.load(Relaxed);
+        if now_ns.saturating_sub(seen) > 1_000_000_000 {
+            self.used_ns.store(now_ns, Relaxed);
+        }
+    }
+
+    /// When it was last called, on the clock of `now_ns`.
+    #[must_use]
+    pub fn used_ns(&self) -> u64 {
+        self.used_ns.load(Relaxed)
+    }
+}

@@ -1,0 +1,181 @@
+//! The live routes: which function answers, with which versions. Read by every thread without a lock, swapped whole.
+//! Must never be written but under the one writer's lock, and never wait for a reader.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+
+use super::live::Live;
+use crate::model::name::{FunctionName, TenantName};
+
+/// All live routes.
+#[derive(Default)]
+pub struct Table {
+    routes: ArcSwap<Routes>,
+    writer: Mutex<()>,
+}
+
+/// One state of the table.
+#[derive(Clone, Default)]
+pub struct Routes {
+    tenants: HashMap<TenantName, Arc<HashMap<FunctionName, Arc<Route>>>>,
+}
+
+/// One function that answers.
+pub struct Route {
+    /// Who owns it.
+    pub tenant: TenantName,
+    /// What it is called.
+    pub function: FunctionName,
+    /// What outlives an activation: the count of requests in progress, and the metrics.
+    pub shared: Arc<Shared>,
+    /// The versions that answer, each with its weight; at most eight.
+    pub versions: Vec<(Arc<Live>, u32)>,
+    total: u64,
+}
+
+/// What all routes of one function share, one after the other.
+pub struct Shared {
+    /// Requests in progress.
+    pub running: AtomicU32,
+    /// Requests answered by the guest, well.
+    pub completed: metrics::Counter,
+    /// CPU time used, in microseconds.
+    pub cpu_us: metrics::Counter,
+    /// The second in which failures were last logged, and how many were: a storm must not fill the log.
+    pub logged: AtomicU64,
+    /// For weighing versions.
+    turn: AtomicU32,
+}
+
+/// Failures of one function that are logged in one second.
+const LOGGED_PER_SECOND: u64 = 10;
+
+impl Shared {
+    /// The account of a function that has none yet.
+    #[must_use]
+    pub fn new(tenant: &TenantName, function: &FunctionName) -> Arc<Self> {
+        let labels = [("tenant", tenant.to_string()), ("function", function.to_string())];
+        Arc::new(Self {
+            running: AtomicU32::new(0),
+            completed: metrics::counter!("spawnpoint_requests_completed_total", &labels),
+            cpu_us: metrics::counter!("spawnpoint_guest_cpu_microseconds_total", &labels),
+            logged: AtomicU64::new(0),
+            turn: AtomicU32::new(0),
+        })
+    }
+
+    /// Whether one more failure may be logged at this time.
+    pub fn may_log(&self, now_ns: u64) -> bool {
+        let second = (now_ns / 1_000_000_000) << 16;
+        let seen = self.logged.load(Relaxed);
+        let count = if seen & !0xffff == second { seen & 0xffff } else { 0 };
+        self.logged.store(second | (count + 1).min(0xffff), Relaxed);
+        count < LOGGED_PER_SECOND
+    }
+}
+
+impl Route {
+    /// A route over these versions.
+    #[must_use]
+    pub fn new(
+        tenant: TenantName,
+        function: FunctionName,
+        shared: Arc<Shared>,
+        versions: Vec<(Arc<Live>, u32)>,
+    ) -> Self {
+        let total = versions.iter().map(|(_, weight)| u64::from(*weight)).sum();
+        Self { tenant, function, shared, versions, total }
+    }
+
+    /// The version whose turn it is. A route without versions answers nobody.
+    #[must_use]
+    pub fn pick(&self) -> Option<&Arc<Live>> {
+        if let [(only, _)] = self.versions.as_slice() {
+            return Some(only);
+        }
+        // Multiplying by the golden ratio spreads consecutive turns evenly over all weights.
+        let turn = self.shared.turn.fetch_add(1, Relaxed).wrapping_mul(0x9e37_79b9);
+        let mut at = (u64::from(turn) * self.total) >> 32;
+        for (live, weight) in &self.versions {
+            match at.checked_sub(u64::from(*weight)) {
+                Some(rest) => at = rest,
+                None => return Some(live),
+            }
+        }
+        self.versions.last().map(|(live, _)| live)
+    }
+}
+
+impl Routes {
+    /// The route of a function, by names as they were typed.
+    #[must_use]
+    pub fn find(&self, tenant: &str, function: &str) -> Option<&Arc<Route>> {
+        self.tenants.get(tenant)?.get(function)
+    }
+
+    /// Every route.
+    pub fn all(&self) -> impl Iterator<Item = &Arc<Route>> {
+        self.tenants.values().flat_map(|functions| functions.values())
+    }
+}
+
+impl Table {
+    /// The routes as they are now.
+    #[must_use]
+    pub fn now(&self) -> arc_swap::Guard<Arc<Routes>> {
+        self.routes.load()
+    }
+
+    /// Fills the table at start.
+    pub fn fill(&self, all: Vec<Route>) {
+        let mut tenants: HashMap<TenantName, HashMap<FunctionName, Arc<Route>>> = HashMap::new();
+        for route in all {
+            let functions = tenants.entry(route.tenant.clone()).or_default();
+            functions.insert(route.function.clone(), Arc::new(route));
+        }
+        let tenants = tenants.into_iter().map(|(name, functions)| (name, Arc::new(functions)));
+        self.routes.store(Arc::new(Routes { tenants: tenants.collect() }));
+    }
+
+    /// Puts a route in place of the one of the same name, whose shared part it takes over. Returns the old one.
+    pub fn put(
+        &self,
+        tenant: &TenantName,
+        function: &FunctionName,
+        versions: Vec<(Arc<Live>, u32)>,
+    ) -> Option<Arc<Route>> {
+        let _writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut routes = Routes::clone(&self.routes.load());
+        let functions = Arc::make_mut(routes.tenants.entry(tenant.clone()).or_default());
+        let old = functions.get(function).cloned();
+        let shared = match &old {
+            Some(old) => old.shared.clone(),
+            None => Shared::new(tenant, function),
+        };
+        let route = Route::new(tenant.clone(), function.clone(), shared, versions);
+        functions.insert(function.clone(), Arc::new(route));
+        self.routes.store(Arc::new(routes));
+        old
+    }
+
+    /// Takes a function out. Returns what it was.
+    pub fn remove(&self, tenant: &TenantName, function: &FunctionName) -> Option<Arc<Route>> {
+        let _writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut routes = Routes::clone(&self.routes.load());
+        let old = Arc::make_mut(routes.tenants.get_mut(tenant)?).remove(function);
+        self.routes.store(Arc::new(routes));
+        old
+    }
+
+    /// Takes a tenant out, with all its functions.
+    pub fn remove_tenant(&self, tenant: &TenantName) -> Vec<Arc<Route>> {
+        let _writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut routes = Routes::clone(&self.routes.load());
+        let old = routes.tenants.remove(tenant);
+        self.routes.store(Arc::new(routes));
+        old.map(|functions| functions.values().cloned().collect()).unwrap_or_default()
+    }
+}

@@ -1,0 +1,217 @@
+//! The body of an answer: whole, or a guest that is still writing it. Holds everything that the call holds.
+//! Must never end well when the guest did not: a broken body ends the connection or the stream.
+
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Bytes, BytesMut};
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use wasmtime_wasi_http::WasiBody;
+
+use super::flight::Flight;
+use super::visit::Visit;
+use crate::model::outcome::Outcome;
+
+/// Bytes of an answer that are gathered before its head goes out, if the guest has them ready.
+const GATHER: usize = 64 * 1024;
+
+/// What hyper sends.
+pub enum Body {
+    /// All of it; taken when it is sent.
+    Whole(Option<Bytes>),
+    /// A guest that writes it.
+    Guest(Box<GuestBody>),
+}
+
+/// The answer broke off. hyper closes the connection, or resets the stream.
+#[derive(Debug, thiserror::Error)]
+#[error("the answer broke off")]
+pub struct Broken;
+
+/// A guest that is still writing.
+pub struct GuestBody {
+    flight: Rc<Flight>,
+    body: WasiBody,
+    first: Option<Bytes>,
+    trailers: Option<http::HeaderMap>,
+    sent: u64,
+    left: u64,
+    declared: Option<u64>,
+    body_ended: bool,
+    visit: Option<Visit>,
+}
+
+/// What came of gathering.
+pub enum Gathered {
+    /// The guest has ended well and this is all of its answer.
+    Whole(Bytes),
+    /// There is more to come.
+    Streaming(Box<GuestBody>),
+    /// It failed before anything was sent.
+    Failed(Outcome),
+}
+
+impl GuestBody {
+    /// The body of a call whose head is there. `limit` and `declared` are in bytes.
+    #[must_use]
+    pub fn new(flight: Rc<Flight>, body: WasiBody, limit: u64, declared: Option<u64>) -> Self {
+        Self {
+            flight,
+            body,
+            first: None,
+            trailers: None,
+            sent: 0,
+            left: limit,
+            declared,
+            body_ended: false,
+            visit: None,
+        }
+    }
+
+    /// Takes what is there without waiting: most answers are whole by now and need no streaming.
+    pub fn gather(mut self, cx: &mut Context<'_>) -> Gathered {
+        let mut only: Option<Bytes> = None;
+        let mut many = BytesMut::new();
+        loop {
+            match self.poll_body(cx) {
+                Poll::Ready(None) => break,
+                Poll::Ready(Some(Err(outcome))) => return Gathered::Failed(outcome),
+                Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
+                    Ok(data) if many.is_empty() && only.is_none() => only = Some(data),
+                    Ok(data) => {
+                        if let Some(first) = only.take() {
+                            many.extend_from_slice(&first);
+                        }
+                        many.extend_from_slice(&data);
+                    }
+                    Err(frame) => {
+                        // Trailers only fit a streamed answer.
+                        self.trailers = frame.into_trailers().ok();
+                        self.first = only.or_else(|| (!many.is_empty()).then(|| many.freeze()));
+                        return Gathered::Streaming(Box::new(self));
+                    }
+                },
+                Poll::Pending => {
+                    self.first = only.or_else(|| (!many.is_empty()).then(|| many.freeze()));
+                    return Gathered::Streaming(Box::new(self));
+                }
+            }
+            if many.len() > GATHER {
+                self.first = Some(many.freeze());
+                return Gathered::Streaming(Box::new(self));
+            }
+        }
+        Gathered::Whole(only.unwrap_or_else(|| many.freeze()))
+    }
+
+    /// Keeps the visit until the body ends.
+    pub fn hold(&mut self, visit: Visit) {
+        self.visit = Some(visit);
+    }
+
+    /// The next frame; `None` once body and guest have both ended well.
+    fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Outcome>>> {
+        if !self.body_ended {
+            let ended = self.flight.poll_end(cx);
+            if let Poll::Ready(Err(outcome)) = ended {
+                return Poll::Ready(Some(Err(outcome)));
+            }
+            match Pin::new(&mut self.body).poll_frame(cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Some(frame)) => return Poll::Ready(Some(self.account(frame))),
+                Poll::Ready(None) => {
+                    self.body_ended = true;
+                    if self.declared.is_some_and(|declared| declared != self.sent) {
+                        let text = format!(
+                            "content-length is {} and the body has {} bytes",
+                            self.declared.unwrap_or(0),
+                            self.sent
+                        );
+                        return Poll::Ready(Some(Err(Outcome::BadResponse(text))));
+                    }
+                    self.flight.body_is_sent();
+                }
+            }
+        }
+        // Whatever the guest still does after its body belongs to the call and is bounded like it.
+        match ready!(self.flight.poll_end(cx)) {
+            Ok(()) => Poll::Ready(None),
+            Err(outcome) => Poll::Ready(Some(Err(outcome))),
+        }
+    }
+
+    fn account(
+        &mut self,
+        frame: Result<Frame<Bytes>, wasmtime_wasi_http::Error>,
+    ) -> Result<Frame<Bytes>, Outcome> {
+        let frame = frame.map_err(|error| Outcome::BadResponse(format!("{error:?}")))?;
+        let length = frame.data_ref().map_or(0, |data| data.len() as u64);
+        self.sent += length;
+        self.left = self.left.checked_sub(length).ok_or(Outcome::ResponseTooLarge)?;
+        Ok(frame)
+    }
+
+    fn end(&mut self, outcome: &Outcome) {
+        if !matches!(outcome, Outcome::Completed) {
+            self.flight.stop(outcome.clone());
+        }
+        if let Some(visit) = self.visit.take() {
+            visit.ends(outcome, Some(&self.flight));
+        }
+    }
+}
+
+impl Drop for GuestBody {
+    fn drop(&mut self) {
+        // hyper takes no more than was declared, and nothing after the head of an answer to HEAD.
+        let all = self.declared == Some(self.sent) && self.first.is_none();
+        let headless = self.visit.as_ref().is_some_and(Visit::wants_no_body);
+        let outcome = if all || headless { Outcome::Completed } else { Outcome::ClientGone };
+        self.end(&outcome);
+    }
+}
+
+impl HttpBody for Body {
+    type Data = Bytes;
+    type Error = Broken;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        match self.get_mut() {
+            Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Self::Guest(guest) => {
+                if let Some(first) = guest.first.take() {
+                    return Poll::Ready(Some(Ok(Frame::data(first))));
+                }
+                if let Some(trailers) = guest.trailers.take() {
+                    return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
+                }
+                match ready!(guest.poll_body(cx)) {
+                    None => {
+                        guest.end(&Outcome::Completed);
+                        Poll::Ready(None)
+                    }
+                    Some(Ok(frame)) => Poll::Ready(Some(Ok(frame))),
+                    Some(Err(outcome)) => {
+                        guest.end(&outcome);
+                        Poll::Ready(Some(Err(Broken)))
+                    }
+                }
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(self, Self::Whole(bytes) if bytes.as_ref().is_none_or(Bytes::is_empty))
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64)),
+            Self::Guest(_) => SizeHint::default(),
+        }
+    }
+}

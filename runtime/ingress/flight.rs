@@ -1,0 +1,176 @@
+//! One call in the air: its lease, its deadline, and who to wake. Shared by whoever polls it and by the watch.
+//! Must never outlive its deadline by more than one look of the watch.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use http::Response;
+use wasmtime_wasi_http::WasiBody;
+
+use crate::engine::lease::{End, Lease};
+use crate::model::outcome::{Outcome, Rejection, Start};
+
+/// One call, until its guest has ended or was ended.
+pub struct Flight {
+    state: RefCell<State>,
+    deadline_ns: u64,
+}
+
+struct State {
+    lease: Option<Lease>,
+    /// Set when the guest has ended: how.
+    ended: Option<Result<(), Outcome>>,
+    waker: Option<Waker>,
+    start: Start,
+    cpu_ns: u64,
+    memory_peak: u64,
+    spawned_at_ns: u64,
+}
+
+/// Why there is no head.
+pub enum NoHead {
+    /// A guest ran and failed.
+    Failed(Outcome),
+    /// None ran.
+    Rejected(Rejection),
+}
+
+impl Flight {
+    /// Takes over a lease. `deadline_ns` is on the clock of `host::meter::now_ns`.
+    #[must_use]
+    pub fn new(lease: Lease, deadline_ns: u64) -> Rc<Self> {
+        let start = lease.start();
+        let state = State {
+            lease: Some(lease),
+            ended: None,
+            waker: None,
+            start,
+            cpu_ns: 0,
+            memory_peak: 0,
+            spawned_at_ns: 0,
+        };
+        Rc::new(Self { state: RefCell::new(state), deadline_ns })
+    }
+
+    /// Runs the guest until it has set a head, or ended without.
+    pub fn poll_head(&self, cx: &mut Context<'_>) -> Poll<Result<Response<WasiBody>, NoHead>> {
+        let state = &mut *self.state.borrow_mut();
+        let end = state.poll(cx);
+        if let Some(End::NoSlot) = end {
+            return Poll::Ready(Err(NoHead::Rejected(Rejection::Overloaded)));
+        }
+        // A guest that failed after setting its head, but before any of it went out, has failed.
+        if let Some(Err(outcome)) = &state.ended {
+            return Poll::Ready(Err(NoHead::Failed(outcome.clone())));
+        }
+        let answer = state.lease.as_mut().and_then(Lease::head);
+        match (answer, &state.ended) {
+            (Some(Ok(response)), _) => Poll::Ready(Ok(response)),
+            (Some(Err(code)), _) => {
+                state.end(Err(Outcome::GuestError(code.clone())));
+                Poll::Ready(Err(NoHead::Failed(Outcome::GuestError(code))))
+            }
+            (None, Some(_)) => Poll::Ready(Err(NoHead::Failed(Outcome::NoResponse))),
+            (None, None) => Poll::Pending,
+        }
+    }
+
+    /// Runs the guest on while its body is sent. Ready once it has ended.
+    pub fn poll_end(&self, cx: &mut Context<'_>) -> Poll<Result<(), Outcome>> {
+        let state = &mut *self.state.borrow_mut();
+        state.poll(cx);
+        state.ended.clone().map_or(Poll::Pending, Poll::Ready)
+    }
+
+    /// Tells a 0.3 guest that its body has gone out.
+    pub fn body_is_sent(&self) {
+        if let Some(lease) = &mut self.state.borrow_mut().lease {
+            lease.body_is_sent();
+        }
+    }
+
+    /// Ends the guest if its time is up. Called by the watch.
+    pub fn expire(&self, now_ns: u64) {
+        if now_ns < self.deadline_ns {
+            return;
+        }
+        if let Ok(mut state) = self.state.try_borrow_mut() {
+            if state.ended.is_none() {
+                state.end(Err(Outcome::Timeout));
+                if let Some(waker) = state.waker.take() {
+                    waker.wake();
+                }
+            }
+        }
+    }
+
+    /// Ends the guest for a reason of the caller's.
+    pub fn stop(&self, outcome: Outcome) {
+        let state = &mut *self.state.borrow_mut();
+        if state.ended.is_none() {
+            state.end(Err(outcome));
+        }
+    }
+
+    /// Whether the guest has ended.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.state.borrow().ended.is_some()
+    }
+
+    /// How the instance came to be.
+    #[must_use]
+    pub fn start(&self) -> Start {
+        self.state.borrow().start
+    }
+
+    /// When the guest's handler was called, on the clock of `now_ns`; zero if it never was.
+    #[must_use]
+    pub fn spawned_at_ns(&self) -> u64 {
+        let state = self.state.borrow();
+        state.lease.as_ref().map_or(state.spawned_at_ns, |lease| lease.meter().spawned_at_ns())
+    }
+
+    /// CPU time in nanoseconds and the memory peak in bytes.
+    #[must_use]
+    pub fn usage(&self) -> (u64, u64) {
+        let state = self.state.borrow();
+        match &state.lease {
+            Some(lease) => (lease.meter().cpu_ns(), lease.meter().memory_peak()),
+            None => (state.cpu_ns, state.memory_peak),
+        }
+    }
+}
+
+impl State {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Option<End> {
+        if self.ended.is_some() {
+            return None;
+        }
+        let lease = self.lease.as_mut()?;
+        match lease.poll(cx) {
+            Poll::Ready(End::Returned) => self.ended = Some(Ok(())),
+            Poll::Ready(End::Failed(outcome)) => self.ended = Some(Err(outcome)),
+            Poll::Ready(End::NoSlot) => return Some(End::NoSlot),
+            Poll::Pending if lease.meter().request_body_exceeded() => {
+                self.end(Err(Outcome::PayloadTooLarge));
+            }
+            Poll::Pending => match &mut self.waker {
+                Some(waker) => waker.clone_from(cx.waker()),
+                None => self.waker = Some(cx.waker().clone()),
+            },
+        }
+        None
+    }
+
+    /// Ends the guest: dropping the lease moves it to the bin.
+    fn end(&mut self, how: Result<(), Outcome>) {
+        if let Some(lease) = self.lease.take() {
+            self.cpu_ns = lease.meter().cpu_ns();
+            self.memory_peak = lease.meter().memory_peak();
+            self.spawned_at_ns = lease.meter().spawned_at_ns();
+        }
+        self.ended = Some(how);
+    }
+}

@@ -1,0 +1,149 @@
+//! Rejection and Outcome to status, headers and body: the only place on this side that knows HTTP statuses.
+//! Must never show the public more than a code, a sentence and the request's id.
+
+use bytes::Bytes;
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::{Response, StatusCode};
+
+use super::body::Body;
+use crate::model::outcome::{Outcome, Rejection};
+
+/// The code of an answer that the platform made.
+pub const ERROR: HeaderName = HeaderName::from_static("x-spawnpoint-error");
+
+/// A failure as the public sees it.
+struct Shown {
+    status: StatusCode,
+    code: &'static str,
+    text: &'static str,
+    retry: bool,
+}
+
+fn of_rejection(rejection: &Rejection) -> Shown {
+    let (status, text, retry) = match rejection {
+        Rejection::NoRoute => (StatusCode::NOT_FOUND, "No function answers here.", false),
+        Rejection::BadRequest(text) => (StatusCode::BAD_REQUEST, *text, false),
+        Rejection::HeadersTooLarge => (
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            "The head of the request is larger than allowed.",
+            false,
+        ),
+        Rejection::UriTooLong => {
+            (StatusCode::URI_TOO_LONG, "The path is longer than allowed.", false)
+        }
+        Rejection::PayloadTooLarge => too_large(),
+        Rejection::Throttled => (
+            StatusCode::TOO_MANY_REQUESTS,
+            "The function has as many requests in progress as it may.",
+            true,
+        ),
+        Rejection::Overloaded => {
+            (StatusCode::SERVICE_UNAVAILABLE, "The server has no instance free.", true)
+        }
+        Rejection::Draining => (StatusCode::SERVICE_UNAVAILABLE, "The server is going away.", true),
+        Rejection::HostError(_) => host_error(),
+    };
+    Shown { status, code: rejection.code(), text, retry }
+}
+
+fn of_outcome(outcome: &Outcome) -> Shown {
+    let bad = |text| (StatusCode::BAD_GATEWAY, text, false);
+    let (status, text, retry) = match outcome {
+        Outcome::Trapped(_) => bad("The function crashed."),
+        Outcome::CpuLimit => bad("The function used more CPU time than it may."),
+        Outcome::MemoryLimit => bad("The function needed more memory than it may have."),
+        Outcome::NoResponse => bad("The function ended without an answer."),
+        Outcome::BadResponse(_) => bad("The function's answer is not valid HTTP."),
+        Outcome::GuestError(_) => bad("The function answered with an error code."),
+        Outcome::ResponseTooLarge => bad("The function's answer is larger than allowed."),
+        Outcome::Timeout => {
+            (StatusCode::GATEWAY_TIMEOUT, "The function took longer than it may.", false)
+        }
+        Outcome::PayloadTooLarge => too_large(),
+        // Nobody is there to read either of these.
+        Outcome::ClientGone | Outcome::Completed => bad("The request has ended."),
+        Outcome::HostError(_) => host_error(),
+    };
+    Shown { status, code: outcome.code(), text, retry }
+}
+
+fn too_large() -> (StatusCode, &'static str, bool) {
+    (StatusCode::PAYLOAD_TOO_LARGE, "The body is larger than the function takes.", false)
+}
+
+fn host_error() -> (StatusCode, &'static str, bool) {
+    (StatusCode::INTERNAL_SERVER_ERROR, "The platform failed; the function is not to blame.", false)
+}
+
+/// In which form a client wants to be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// RFC 9457.
+    Problem,
+    /// A page.
+    Html,
+    /// Lines.
+    Text,
+}
+
+impl Form {
+    /// What the `Accept` field asks for; a list is read from its first entry on.
+    #[must_use]
+    pub fn of(headers: &HeaderMap) -> Self {
+        let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
+        for entry in accept.unwrap_or("").split(',') {
+            match entry.split(';').next().unwrap_or("").trim() {
+                "text/html" | "application/xhtml+xml" => return Self::Html,
+                "text/plain" => return Self::Text,
+                "application/json" | "application/problem+json" => return Self::Problem,
+                _ => {}
+            }
+        }
+        Self::Problem
+    }
+}
+
+/// The answer to a request that reached no guest.
+#[must_use]
+pub fn rejected(rejection: &Rejection, form: Form, id: &str) -> Response<Body> {
+    answer(&of_rejection(rejection), form, id)
+}
+
+/// The answer for a guest that failed before its own was under way.
+#[must_use]
+pub fn failed(outcome: &Outcome, form: Form, id: &str) -> Response<Body> {
+    answer(&of_outcome(outcome), form, id)
+}
+
+fn answer(shown: &Shown, form: Form, id: &str) -> Response<Body> {
+    let Shown { status, code, text, retry } = *shown;
+    let (kind, body) = match form {
+        Form::Problem => {
+            let body = serde_json::json!({
+                "type": format!("urn:spawnpoint:error:{code}"),
+                "title": text, "status": status.as_u16(), "code": code, "request_id": id,
+            });
+            ("application/problem+json", format!("{body}\n"))
+        }
+        Form::Html => {
+            let number = status.as_u16();
+            let page = format!(
+                "<!doctype html><title>{number} {code}</title><h1>{number} {code}</h1><p>{text}</p><p><small>{id}</small></p>\n"
+            );
+            ("text/html; charset=utf-8", page)
+        }
+        Form::Text => {
+            ("text/plain; charset=utf-8", format!("{code}: {text}\nrequest id: {id}\n"))
+        }
+    };
+    let mut response = Response::new(Body::Whole(Some(Bytes::from(body))));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(ERROR, HeaderValue::from_static(code));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if retry {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    response
+}

@@ -1,0 +1,255 @@
+//! The life of a request, top to bottom; the only branching on the data plane.
+//! Must never answer without an id, a log line and a count, and never let an error pass unmapped.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
+
+use http::header::{self, HeaderMap, HeaderValue};
+use http::request::Parts;
+use http::uri::{Authority, Scheme, Uri};
+use http::{Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
+
+use super::body::{Body, Gathered, GuestBody};
+use super::flight::{Flight, NoHead};
+use super::reply::{self, Form};
+use super::visit::{Ids, Permit, Visit};
+use super::watch::Watch;
+use super::{Face, head};
+use crate::deploy::live::Live;
+use crate::engine::lease::{Lease, Terms};
+use crate::engine::pool::Shelf;
+use crate::host::meter::{Meter, now_ns};
+use crate::model::outcome::{Outcome, Rejection};
+use crate::model::version::Handler;
+use crate::net::body::{Bounded, Teller};
+use crate::net::socket::Link;
+
+/// What the requests of one thread share.
+pub struct Desk {
+    /// What all threads share.
+    pub face: Arc<Face>,
+    /// This thread's instances.
+    pub shelf: Rc<Shelf>,
+    /// This thread's watch.
+    pub watch: Rc<Watch>,
+    /// This thread's request ids.
+    pub ids: Ids,
+}
+
+/// A failure before any byte of an answer.
+enum Failure {
+    Rejected(Rejection),
+    Failed(Outcome),
+}
+
+impl From<Rejection> for Failure {
+    fn from(rejection: Rejection) -> Self {
+        Self::Rejected(rejection)
+    }
+}
+
+/// Names the request, has it answered, and maps whatever went wrong. Never fails.
+pub async fn serve(desk: Rc<Desk>, link: Rc<Link>, request: Request<Incoming>) -> Response<Body> {
+    link.request_begins(request.version() == http::Version::HTTP_2);
+    let form = Form::of(request.headers());
+    let mut visit = Visit::new(&desk.ids, &link, request.method() == Method::HEAD);
+    match respond(&desk, &link, &mut visit, request).await {
+        Ok((response, flight)) => finish(visit, response, flight),
+        Err((Failure::Rejected(rejection), _)) => {
+            visit.rejected(&rejection);
+            let mut response = reply::rejected(&rejection, form, &visit.id);
+            if let Rejection::Draining = rejection {
+                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            visit.mark(response.headers_mut(), None);
+            response
+        }
+        Err((Failure::Failed(outcome), flight)) => {
+            let mut response = reply::failed(&outcome, form, &visit.id);
+            visit.mark(response.headers_mut(), flight.as_deref());
+            visit.ends(&outcome, flight.as_deref());
+            response
+        }
+    }
+}
+
+/// The last step of a request that went well: a whole answer ends here, a streamed one takes the visit along.
+fn finish(visit: Visit, mut response: Response<Body>, flight: Rc<Flight>) -> Response<Body> {
+    visit.mark(response.headers_mut(), Some(&flight));
+    match response.body_mut() {
+        Body::Guest(guest) => guest.hold(visit),
+        Body::Whole(_) => visit.ends(&Outcome::Completed, Some(&flight)),
+    }
+    response
+}
+
+type Answered = Result<(Response<Body>, Rc<Flight>), (Failure, Option<Rc<Flight>>)>;
+
+/// Route, admit, lease, invoke: each step takes what the one before it gave.
+async fn respond(
+    desk: &Rc<Desk>,
+    link: &Link,
+    visit: &mut Visit,
+    request: Request<Incoming>,
+) -> Answered {
+    let refused = |rejection: Rejection| (Failure::Rejected(rejection), None);
+    let (mut parts, body) = request.into_parts();
+    let (permit, asked, prefix) = admit(desk, &parts).map_err(refused)?;
+    visit.phases.routed = now_ns();
+    let live = permit.live.clone();
+    visit.admit(permit);
+    let (program, cold) = live.program(&desk.face.loader).await.map_err(|failure| {
+        refused(Rejection::HostError(format!("version {} of {}: {failure}", live.number, live.digest)))
+    })?;
+    visit.phases.admitted = now_ns();
+    live.touch(visit.phases.admitted);
+
+    rewrite(&mut parts, asked, prefix, live.handler);
+    introduce(&mut parts.headers, link, &visit.id);
+    let headless = parts.method == Method::HEAD;
+    let limit = live.limits.request_body_bytes;
+    let ask = |meter: &Arc<Meter>| {
+        Request::from_parts(parts, Bounded::new(body, limit, Tell(meter.clone())))
+    };
+    let terms = Terms { cpu_ms: live.limits.cpu_ms, max_requests: live.max_requests, cold };
+    let lease = Lease::take(&desk.shelf, &program, terms, ask).map_err(refused)?;
+    let deadline = visit.phases.began + live.limits.wall_ms * 1_000_000;
+    let flight = Flight::new(lease, deadline);
+    match invoke(desk, &flight, &live, headless).await {
+        Ok(response) => Ok((response, flight)),
+        Err(NoHead::Rejected(rejection)) => Err((rejection.into(), None)),
+        Err(NoHead::Failed(outcome)) => Err((Failure::Failed(outcome), Some(flight))),
+    }
+}
+
+type Admitted = (Permit, Option<Authority>, usize);
+
+/// Everything that can be refused without a guest.
+fn admit(desk: &Desk, parts: &Parts) -> Result<Admitted, Rejection> {
+    let face = &desk.face;
+    if face.is_draining() {
+        return Err(Rejection::Draining);
+    }
+    head::check(parts, face.limits.header_bytes as usize, face.limits.header_fields as usize)?;
+    let asked = head::authority(parts)?;
+    let target = head::target(asked.as_ref().map(Authority::host), parts.uri.path(), &face.base_domain)?;
+    let routes = face.table.now();
+    let route = routes.find(target.tenant, target.function).ok_or(Rejection::NoRoute)?;
+    let permit = Permit::enter(route.clone())?;
+    let declared = head::declared_length(&parts.headers).unwrap_or(0);
+    if declared > permit.live.limits.request_body_bytes {
+        return Err(Rejection::PayloadTooLarge);
+    }
+    Ok((permit, asked, target.prefix))
+}
+
+/// Makes the target what the guest is to see: without the platform's prefix, and whole where 0.3 reads it whole.
+fn rewrite(parts: &mut Parts, asked: Option<Authority>, prefix: usize, handler: Handler) {
+    head::strip(&mut parts.headers);
+    if prefix > 0 {
+        let stripped = parts.uri.path().get(..prefix).map(HeaderValue::from_str);
+        if let Some(Ok(stripped)) = stripped {
+            parts.headers.insert(head::FORWARDED_PREFIX, stripped);
+        }
+    }
+    let whole = matches!(handler, Handler::Http03) || !parts.headers.contains_key(header::HOST);
+    if prefix > 0 || whole {
+        let mut uri = http::uri::Parts::default();
+        uri.path_and_query = Some(head::strip_prefix(&parts.uri, prefix));
+        if whole {
+            uri.scheme = Some(Scheme::HTTP);
+            // HTTP/1.0 without a host: the guest is told the one name that is always true.
+            uri.authority = asked.or_else(|| Some(Authority::from_static("localhost")));
+        }
+        if let Ok(uri) = Uri::from_parts(uri) {
+            parts.uri = uri;
+        }
+    }
+}
+
+/// Tells the guest who asks.
+fn introduce(headers: &mut HeaderMap, link: &Link, id: &str) {
+    if let Some(host) = headers.get(header::HOST).cloned() {
+        headers.insert(head::FORWARDED_HOST, host);
+    }
+    headers.insert(head::FORWARDED_PROTO, HeaderValue::from_static("http"));
+    headers.insert(head::FORWARDED_FOR, link.address.clone());
+    if let Ok(id) = HeaderValue::from_str(id) {
+        headers.insert(head::REQUEST_ID, id);
+    }
+}
+
+/// Runs the guest until its answer is under way.
+async fn invoke(
+    desk: &Desk,
+    flight: &Rc<Flight>,
+    live: &Live,
+    headless: bool,
+) -> Result<Response<Body>, NoHead> {
+    let mut watched = false;
+    let response = std::future::poll_fn(|cx| {
+        let polled = flight.poll_head(cx);
+        if polled.is_pending() && !watched {
+            watched = true;
+            desk.watch.flight(flight);
+        }
+        polled
+    })
+    .await?;
+    let (mut parts, body) = response.into_parts();
+    let outcome = |text: &str| NoHead::Failed(Outcome::BadResponse(text.to_owned()));
+    if parts.status.is_informational() {
+        flight.stop(Outcome::BadResponse("an informational status".to_owned()));
+        return Err(outcome("an informational status"));
+    }
+    head::strip_answer(&mut parts.headers);
+    let bodiless = matches!(
+        parts.status,
+        StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED | StatusCode::RESET_CONTENT
+    );
+    // An answer to HEAD declares the length of what it does not send.
+    let declared = if bodiless || headless { None } else { head::declared_length(&parts.headers) };
+    let guest = GuestBody::new(flight.clone(), body, live.limits.response_body_bytes, declared);
+    let mut guest = Some(guest);
+    let gathered = std::future::poll_fn(|cx| match guest.take() {
+        Some(guest) => Poll::Ready(guest.gather(cx)),
+        None => Poll::Pending,
+    });
+    let body = match gathered.await {
+        Gathered::Failed(outcome) => {
+            flight.stop(outcome.clone());
+            return Err(NoHead::Failed(outcome));
+        }
+        Gathered::Whole(bytes) => Body::Whole(Some(bytes)),
+        Gathered::Streaming(guest) => {
+            if !watched {
+                desk.watch.flight(flight);
+            }
+            Body::Guest(guest)
+        }
+    };
+    Ok(Response::from_parts(parts, body).map(|body| match body {
+        // hyper would send a length that contradicts the status.
+        Body::Whole(_) if bodiless => Body::Whole(None),
+        body => body,
+    }))
+}
+
+/// Tells the guest's account, and the guest, what is wrong with the client's body.
+struct Tell(Arc<Meter>);
+
+impl Teller for Tell {
+    type Error = wasmtime_wasi_http::Error;
+
+    fn too_long(&self) -> Self::Error {
+        self.0.request_body_is_too_large();
+        wasmtime_wasi_http::Error::HttpRequestBodySize(None)
+    }
+
+    fn broken(&self, error: &hyper::Error) -> Self::Error {
+        tracing::debug!(%error, "a request's body broke off");
+        wasmtime_wasi_http::Error::ConnectionTerminated
+    }
+}

@@ -1,0 +1,217 @@
+//! One request's account: its name, its phases, and the one place where its end is counted and logged.
+//! Must never cost a request that went well more than a few additions.
+
+use std::cell::Cell;
+use std::fmt::Write as _;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use http::header::{HeaderMap, HeaderName, HeaderValue};
+
+use super::flight::Flight;
+use super::head;
+use crate::deploy::live::Live;
+use crate::deploy::table::Route;
+use crate::host::meter::now_ns;
+use crate::model::outcome::{Outcome, Rejection, Start};
+use crate::net::socket::Link;
+
+const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+const START: HeaderName = HeaderName::from_static("x-spawnpoint-start");
+const VERSION: HeaderName = HeaderName::from_static("x-spawnpoint-version");
+
+/// Makes request ids: node and worker first, then a number that one thread never gives twice.
+pub struct Ids {
+    prefix: String,
+    next: Cell<u64>,
+}
+
+impl Ids {
+    /// Ids of one thread. `node` differs from process to process.
+    #[must_use]
+    pub fn new(node: u32, worker: usize) -> Self {
+        Self { prefix: format!("{node:08x}{worker:02x}"), next: Cell::new(0) }
+    }
+
+    fn next(&self) -> String {
+        let number = self.next.get();
+        self.next.set(number.wrapping_add(1));
+        let mut id = String::with_capacity(self.prefix.len() + 10);
+        id.push_str(&self.prefix);
+        // Writing to a string cannot fail.
+        let _ = write!(id, "{number:010x}");
+        id
+    }
+}
+
+/// When each phase ended, on the clock of `now_ns`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Phases {
+    /// The head was whole.
+    pub began: u64,
+    /// A function was found.
+    pub routed: u64,
+    /// The request was let in, its program at hand.
+    pub admitted: u64,
+}
+
+/// A request in progress. Dropping it frees its place; [`Visit::ends`] says how it went first.
+pub struct Visit {
+    /// The platform's name for it.
+    pub id: String,
+    /// Its phases.
+    pub phases: Phases,
+    /// Whether the client wants no body: it asked with HEAD.
+    headless: bool,
+    link: Rc<Link>,
+    permit: Option<Permit>,
+}
+
+/// The right to run a guest of one function, counted until it is dropped. Only `admit` makes one.
+pub struct Permit {
+    /// The function.
+    pub route: Arc<Route>,
+    /// The version whose turn it is.
+    pub live: Arc<Live>,
+}
+
+impl Permit {
+    /// Lets a request in, if its function has not as many in progress as it may.
+    ///
+    /// # Errors
+    /// [`Rejection::Throttled`] if it has, [`Rejection::NoRoute`] if no version is active.
+    pub fn enter(route: Arc<Route>) -> Result<Self, Rejection> {
+        let live = route.pick().ok_or(Rejection::NoRoute)?.clone();
+        let most = live.limits.concurrent_requests;
+        if route.shared.running.fetch_add(1, Relaxed) >= most {
+            route.shared.running.fetch_sub(1, Relaxed);
+            return Err(Rejection::Throttled);
+        }
+        Ok(Self { route, live })
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.route.shared.running.fetch_sub(1, Relaxed);
+    }
+}
+
+impl Visit {
+    /// A request whose head is whole.
+    #[must_use]
+    pub fn new(ids: &Ids, link: &Rc<Link>, headless: bool) -> Self {
+        Self {
+            id: ids.next(),
+            phases: Phases { began: now_ns(), ..Phases::default() },
+            headless,
+            link: link.clone(),
+            permit: None,
+        }
+    }
+
+    /// Whether the answer's body is not sent at all.
+    #[must_use]
+    pub fn wants_no_body(&self) -> bool {
+        self.headless
+    }
+
+    /// Keeps the permit until the end.
+    pub fn admit(&mut self, permit: Permit) {
+        self.permit = Some(permit);
+    }
+
+    /// Adds what every answer carries.
+    pub fn mark(&self, headers: &mut HeaderMap, flight: Option<&Flight>) {
+        if let Ok(id) = HeaderValue::from_str(&self.id) {
+            headers.insert(head::REQUEST_ID, id);
+        }
+        let timing = self.timing(flight, now_ns());
+        if let Ok(timing) = HeaderValue::from_maybe_shared(bytes::Bytes::from(timing)) {
+            headers.append(SERVER_TIMING, timing);
+        }
+        if let (Some(flight), Some(permit)) = (flight, &self.permit) {
+            headers.insert(START, HeaderValue::from_static(flight.start().as_str()));
+            headers.insert(VERSION, permit.live.header.clone());
+        }
+    }
+
+    fn timing(&self, flight: Option<&Flight>, now: u64) -> String {
+        let Phases { began, routed, admitted } = self.phases;
+        let mut text = String::with_capacity(96);
+        let phase = |text: &mut String, name: &str, from: u64, to: u64| {
+            text.push_str(name);
+            text.push_str(";dur=");
+            milliseconds(text, to.saturating_sub(from));
+        };
+        let routed = if routed == 0 { now } else { routed };
+        phase(&mut text, "route", began, routed);
+        if admitted == 0 {
+            return text;
+        }
+        phase(&mut text, ", queue", routed, admitted);
+        if let Some(flight) = flight {
+            let spawned = flight.spawned_at_ns();
+            let spawned = if spawned == 0 { now } else { spawned };
+            phase(&mut text, ", spawn", admitted, spawned);
+            text.push_str(match flight.start() {
+                Start::Cold => ";desc=\"cold\"",
+                Start::Spawned => ";desc=\"spawned\"",
+                Start::Warm => ";desc=\"warm\"",
+                Start::Reused => ";desc=\"reused\"",
+            });
+            phase(&mut text, ", guest", spawned, now);
+        }
+        text
+    }
+
+    /// Counts and logs how the guest ended.
+    pub fn ends(self, outcome: &Outcome, flight: Option<&Flight>) {
+        let Some(permit) = &self.permit else { return };
+        let shared = &permit.route.shared;
+        let (cpu_ns, memory_peak) = flight.map_or((0, 0), Flight::usage);
+        shared.cpu_us.increment(cpu_ns / 1_000);
+        let Permit { route, live } = permit;
+        let cpu_ms = cpu_ns / 1_000_000;
+        match outcome {
+            Outcome::Completed => {
+                shared.completed.increment(1);
+                tracing::debug!(id = self.id, tenant = %route.tenant, function = %route.function, cpu_ns, "answered");
+            }
+            failure => {
+                let code = failure.code();
+                let (tenant, function) = (route.tenant.to_string(), route.function.to_string());
+                metrics::counter!("spawnpoint_requests_failed_total", "tenant" => tenant, "function" => function, "code" => code).increment(1);
+                if shared.may_log(now_ns()) {
+                    let detail = failure.detail();
+                    tracing::info!(id = self.id, tenant = %route.tenant, function = %route.function, version = %live.number, code, detail, cpu_ms, memory_peak, "a call failed");
+                }
+            }
+        }
+    }
+
+    /// Counts and logs why no guest ran.
+    pub fn rejected(&self, rejection: &Rejection) {
+        let code = rejection.code();
+        metrics::counter!("spawnpoint_requests_rejected_total", "code" => code).increment(1);
+        if let Rejection::HostError(why) = rejection {
+            tracing::error!(id = self.id, why, "a request could not be served");
+        } else {
+            tracing::debug!(id = self.id, code, "rejected");
+        }
+    }
+}
+
+impl Drop for Visit {
+    fn drop(&mut self) {
+        self.link.request_ends();
+    }
+}
+
+/// Nanoseconds as milliseconds with three decimals, without going through floating point.
+fn milliseconds(text: &mut String, ns: u64) {
+    let us = ns / 1_000;
+    // Writing to a string cannot fail.
+    let _ = write!(text, "{}.{:03}", us / 1_000, us % 1_000);
+}

@@ -1,0 +1,206 @@
+//! One thread of the data plane: its runtime, its connections, its instances. Nothing on it is shared but the face.
+//! Must never block: what waits, waits in a future.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use http::Request;
+use hyper::body::Incoming;
+use hyper::rt::Executor;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use tokio::sync::mpsc;
+use tokio::task::LocalSet;
+
+use super::Face;
+use super::service::{Desk, serve};
+use super::visit::Ids;
+use super::watch::{Watch, now_ms};
+use crate::engine::crew::Order;
+use crate::engine::pool::{Bounds, Shelf};
+use crate::engine::ticker::Ticker;
+use crate::model::limits::{self, ServerLimits};
+use crate::net::listen::Arrival;
+use crate::net::socket::{Link, Socket};
+use crate::tasks;
+
+/// Bytes hyper may buffer of one connection: above what a head may have, so that a large head is refused by name.
+const BUFFER: usize = 64 * 1024;
+/// Fields hyper parses: above what a head may have, for the same reason.
+const FIELDS: usize = 200;
+
+/// What a thread is started with.
+pub struct Hire {
+    /// What all threads share.
+    pub face: Arc<Face>,
+    /// The epoch thread.
+    pub ticker: Arc<Ticker>,
+    /// Connections for this thread.
+    pub arrivals: mpsc::Receiver<Arrival>,
+    /// Orders of the control plane.
+    pub orders: mpsc::Receiver<Order>,
+    /// Differs from process to process.
+    pub node: u32,
+    /// Which thread this is, and of how many.
+    pub index: (usize, usize),
+}
+
+/// Starts a thread. It ends when nobody can send it connections or orders any more.
+///
+/// # Errors
+/// When the operating system gives no thread, or no event queue for it.
+pub fn start(hire: Hire) -> io::Result<JoinHandle<()>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    tasks::thread(&format!("worker-{}", hire.index.0), move || {
+        let set = LocalSet::new();
+        set.block_on(&runtime, run(hire));
+        // Dropping the set here ends every connection that outlived the drain, on the thread it lives on.
+        drop(set);
+        runtime.shutdown_background();
+    })
+}
+
+async fn run(hire: Hire) {
+    let Hire { face, ticker, mut arrivals, mut orders, node, index: (index, of) } = hire;
+    let share = u32::try_from(of).unwrap_or(1).max(1);
+    let bounds = Bounds {
+        live: (face.limits.instances / share).max(1),
+        ready_per_program: face.limits.ready_per_program,
+    };
+    let shelf = Shelf::new(ticker.pulse(), bounds);
+    let watch = Rc::new(Watch::default());
+    let server_limits = face.limits;
+    let ids = Ids::new(node, index);
+    let desk = Rc::new(Desk { face, shelf: shelf.clone(), watch: watch.clone(), ids });
+    tasks::local(shelf.clone().janitor());
+    tasks::local(watch.clone().run(server_limits));
+    let mut settle = tokio::time::interval(Duration::from_secs(1));
+    loop {
+        tokio::select! {
+            arrival = arrivals.recv() => match arrival {
+                Some(arrival) => tasks::local(connection(desk.clone(), arrival)),
+                None => return,
+            },
+            order = orders.recv() => match order {
+                Some(Order::Forget { programs, done }) => {
+                    for program in programs {
+                        shelf.forget(program);
+                    }
+                    // Whoever ordered it may have given up waiting.
+                    let _ = done.send(());
+                }
+                Some(Order::Drain) => watch.close_all(),
+                None => return,
+            },
+            _ = settle.tick() => shelf.settle(),
+        }
+    }
+}
+
+/// Spawns the streams of an HTTP/2 connection on this thread.
+#[derive(Clone, Copy)]
+struct Here;
+
+impl<F: Future<Output = ()> + 'static> Executor<F> for Here {
+    fn execute(&self, future: F) {
+        tasks::local(future);
+    }
+}
+
+fn builder(limits: &ServerLimits) -> Builder<Here> {
+    let mut builder = Builder::new(Here);
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        // The watch bounds the time of a head, without a timer for each request.
+        .header_read_timeout(None)
+        .max_headers(FIELDS)
+        .max_buf_size(BUFFER)
+        .pipeline_flush(true);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(limits::HTTP2_STREAMS)
+        .max_header_list_size(limits.header_bytes.max(BUFFER as u32))
+        .max_pending_accept_reset_streams(Some(20))
+        .keep_alive_interval(Some(Duration::from_secs(20)));
+    builder
+}
+
+async fn connection(desk: Rc<Desk>, arrival: Arrival) {
+    let Arrival { stream, peer, count } = arrival;
+    let stream = match tokio::net::TcpStream::from_std(stream) {
+        Ok(stream) => stream,
+        Err(error) => {
+            tracing::warn!(%error, "a connection could not be watched");
+            return;
+        }
+    };
+    let link = Link::new(stream, peer.ip(), now_ms);
+    desk.watch.link(&link);
+    let builder = builder(&desk.face.limits);
+    let io = TokioIo::new(Socket(link.clone()));
+    let answering = link.clone();
+    let service = service_fn(move |request: Request<Incoming>| {
+        let (desk, link) = (desk.clone(), answering.clone());
+        async move { Ok::<_, Infallible>(serve(desk, link, request).await) }
+    });
+    let serving = Box::pin(builder.serve_connection(io, service));
+    let closed = Connection { serving, link }.await;
+    if let Err(error) = closed {
+        tracing::debug!(%error, "a connection ended early");
+    }
+    drop(count);
+}
+
+/// A connection that can be cut and asked to close from outside.
+struct Connection<C> {
+    serving: Pin<Box<C>>,
+    link: Rc<Link>,
+}
+
+/// What hyper's connections have in common.
+trait Closing {
+    /// Ends after the requests in progress.
+    fn close(self: Pin<&mut Self>);
+}
+
+impl<I, S, E> Closing for hyper_util::server::conn::auto::Connection<'_, I, S, E>
+where
+    S: hyper::service::HttpService<Incoming>,
+    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    I: hyper::rt::Read + hyper::rt::Write + Unpin,
+    S::ResBody: 'static,
+    <S::ResBody as http_body::Body>::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    E: hyper::rt::bounds::Http2ServerConnExec<S::Future, S::ResBody>,
+{
+    fn close(self: Pin<&mut Self>) {
+        self.graceful_shutdown();
+    }
+}
+
+impl<C, E> Future for Connection<C>
+where
+    C: Future<Output = Result<(), E>> + Closing,
+{
+    type Output = Result<(), E>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if self.link.is_cut() {
+            return Poll::Ready(Ok(()));
+        }
+        self.link.remember(cx.waker());
+        if self.link.take_closing() {
+            self.serving.as_mut().close();
+        }
+        self.serving.as_mut().poll(cx)
+    }
+}

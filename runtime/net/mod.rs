@@ -1,0 +1,5 @@
+//! Sockets and bytes. Must never know what a request means.
+
+pub mod body;
+pub mod listen;
+pub mod socket;

@@ -1,0 +1,183 @@
+//! One client's socket, watched: when it last did something, whether it waits to be read, whether the client left.
+//! Must never act on its own; `ingress/watch.rs` looks at it and decides.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use http::HeaderValue;
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::net::TcpStream;
+
+/// What is known of one connection. Shared by its socket, its requests and the watch, on one thread.
+pub struct Link {
+    stream: RefCell<TcpStream>,
+    /// The address of the other end, as a header says it.
+    pub address: HeaderValue,
+    /// When the connection was accepted, or its last request ended; milliseconds of the watch's clock.
+    pub quiet_since_ms: Cell<u64>,
+    /// When the first byte of a head came that is not yet whole; zero when none is awaited.
+    pub head_since_ms: Cell<u64>,
+    /// Since when the client takes no byte of what waits to be written; zero when nothing waits.
+    pub blocked_since_ms: Cell<u64>,
+    /// Requests in progress.
+    pub running: Cell<u32>,
+    /// Whether any request was whole.
+    pub used: Cell<bool>,
+    /// Whether it speaks HTTP/2.
+    pub http2: Cell<bool>,
+    cut: Cell<bool>,
+    closing: Cell<bool>,
+    waker: RefCell<Option<Waker>>,
+    clock: fn() -> u64,
+}
+
+impl Link {
+    /// Wraps a socket. `clock` gives milliseconds and is never zero.
+    #[must_use]
+    pub fn new(stream: TcpStream, peer: IpAddr, clock: fn() -> u64) -> Rc<Self> {
+        Rc::new(Self {
+            stream: RefCell::new(stream),
+            address: HeaderValue::from_str(&peer.to_canonical().to_string())
+                .unwrap_or_else(|_| HeaderValue::from_static("unknown")),
+            quiet_since_ms: Cell::new(clock()),
+            head_since_ms: Cell::new(0),
+            blocked_since_ms: Cell::new(0),
+            running: Cell::new(0),
+            used: Cell::new(false),
+            http2: Cell::new(false),
+            cut: Cell::new(false),
+            closing: Cell::new(false),
+            waker: RefCell::default(),
+            clock,
+        })
+    }
+
+    /// A whole head has arrived.
+    pub fn request_begins(&self, http2: bool) {
+        self.used.set(true);
+        self.http2.set(http2);
+        self.head_since_ms.set(0);
+        self.running.set(self.running.get() + 1);
+    }
+
+    /// The answer's last byte was handed over, or will never come.
+    pub fn request_ends(&self) {
+        self.running.set(self.running.get().saturating_sub(1));
+        self.quiet_since_ms.set((self.clock)());
+    }
+
+    /// Closes the connection without another byte.
+    pub fn cut(&self) {
+        self.cut.set(true);
+        self.wake();
+    }
+
+    /// Asks the connection to end after the requests in progress.
+    pub fn close(&self) {
+        self.closing.set(true);
+        self.wake();
+    }
+
+    /// Whether [`Link::cut`] was called.
+    #[must_use]
+    pub fn is_cut(&self) -> bool {
+        self.cut.get()
+    }
+
+    /// Whether [`Link::close`] was called since this was last asked.
+    #[must_use]
+    pub fn take_closing(&self) -> bool {
+        self.closing.replace(false)
+    }
+
+    /// Remembers whom to wake.
+    pub fn remember(&self, waker: &Waker) {
+        let mut slot = self.waker.borrow_mut();
+        match &mut *slot {
+            Some(old) => old.clone_from(waker),
+            None => *slot = Some(waker.clone()),
+        }
+    }
+
+    fn wake(&self) {
+        if let Some(waker) = &*self.waker.borrow() {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// Whether the client has closed its side. hyper does not look while a body is unread or requests are
+    /// pipelined, so the watch does; half-closed counts as gone, as it does for hyper.
+    #[must_use]
+    pub fn client_left(&self) -> bool {
+        let Ok(stream) = self.stream.try_borrow() else {
+            return false;
+        };
+        let ready = std::pin::pin!(stream.ready(Interest::READABLE));
+        match ready.poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(Ok(ready)) => ready.is_read_closed(),
+            Poll::Ready(Err(_)) => true,
+            Poll::Pending => false,
+        }
+    }
+
+    fn wrote<T>(&self, polled: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if polled.is_ready() {
+            self.blocked_since_ms.set(0);
+        } else if self.blocked_since_ms.get() == 0 {
+            self.blocked_since_ms.set((self.clock)());
+        }
+        polled
+    }
+}
+
+/// The socket as the HTTP library reads and writes it.
+pub struct Socket(pub Rc<Link>);
+
+impl AsyncRead for Socket {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let link = &self.0;
+        let before = buffer.filled().len();
+        let polled = Pin::new(&mut *link.stream.borrow_mut()).poll_read(cx, buffer);
+        let came = buffer.filled().len() > before;
+        if came && link.running.get() == 0 && link.head_since_ms.get() == 0 {
+            link.head_since_ms.set((link.clock)());
+        }
+        polled
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut *self.0.stream.borrow_mut()).poll_write(cx, bytes);
+        self.0.wrote(polled)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut *self.0.stream.borrow_mut()).poll_write_vectored(cx, bytes);
+        self.0.wrote(polled)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.0.stream.borrow_mut()).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.0.stream.borrow_mut()).poll_shutdown(cx)
+    }
+}
