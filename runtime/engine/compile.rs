@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use rustix::process::Signal;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::Semaphore;
@@ -298,8 +299,7 @@ impl Ended {
 
 /// Which limit a signal stands for: none for those that only someone outside sends.
 fn limit_behind(signal: i32, log: &str) -> Option<CompileLimit> {
-    let is = |known: rustix::process::Signal| signal == known.as_raw();
-    use rustix::process::Signal;
+    let is = |known: Signal| signal == known.as_raw();
     if is(Signal::XCPU) {
         Some(CompileLimit::Cpu)
     } else if is(Signal::KILL) || log.contains("memory allocation of") {

@@ -1,6 +1,7 @@
 //! What was uploaded -> one component, its handler and the engine it needs; or a refusal that names what was found.
 //! Pure bytes to bytes: must never compile, link or read anything, and runs only where hostile bytes may (the child).
 
+mod core;
 pub(super) mod sniff;
 #[cfg(test)]
 pub(in crate::engine) mod tests;
@@ -9,13 +10,7 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use wasi_preview1_component_adapter_provider::{
-    WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER,
-};
-use wasmparser::{
-    ComponentExternalKind, Encoding, Parser, Payload, TypeRef, Validator, WasmFeatures,
-};
-use wit_component::ComponentEncoder;
+use wasmparser::{ComponentExternalKind, Encoding, Parser, Payload, Validator, WasmFeatures};
 
 use crate::engine::profile;
 use crate::model::version::{Handler, Profile};
@@ -169,7 +164,7 @@ pub fn componentize(bytes: &[u8]) -> Result<Componentized<'_>, Refused> {
     match sniff::encoding(bytes)? {
         Encoding::Component => component(Cow::Borrowed(bytes), SourceKind::Component),
         Encoding::Module => {
-            let adapted = adapt(bytes)?;
+            let adapted = core::adapt(bytes)?;
             component(Cow::Owned(adapted), SourceKind::CoreModule)
         }
     }
@@ -283,125 +278,4 @@ fn invalid(error: &wasmparser::BinaryReaderError) -> Refused {
             why
         },
     }
-}
-
-/// What a core module tells about itself.
-#[derive(Default)]
-struct Core<'a> {
-    imports: Vec<&'a str>,
-    exports: Vec<&'a str>,
-    component_type: bool,
-}
-
-impl<'a> Core<'a> {
-    fn read(bytes: &'a [u8]) -> Result<Self, Refused> {
-        let mut core = Self::default();
-        for payload in Parser::new(0).parse_all(bytes) {
-            match payload.map_err(|e| invalid(&e))? {
-                Payload::ImportSection(section) => {
-                    for import in section.into_imports() {
-                        let import = import.map_err(|e| invalid(&e))?;
-                        if matches!(import.ty, TypeRef::Func(_)) {
-                            core.imports.push(import.module);
-                        }
-                    }
-                }
-                Payload::ExportSection(section) => {
-                    for export in section {
-                        core.exports.push(export.map_err(|e| invalid(&e))?.name);
-                    }
-                }
-                Payload::CustomSection(section) => {
-                    core.component_type |= section.name().starts_with("component-type");
-                }
-                _ => {}
-            }
-        }
-        core.imports.dedup();
-        Ok(core)
-    }
-
-    fn imports_from(&self, modules: &[&str]) -> bool {
-        self.imports.iter().any(|m| modules.contains(m))
-    }
-
-    /// Why a core module without a component type is none that can be served.
-    fn refused(&self) -> Refused {
-        let wasi = self.imports_from(&["wasi_snapshot_preview1", "wasi_unstable"]);
-        if wasi && self.exports.contains(&"_start") {
-            return Refused::Wasip1Command;
-        }
-        if self.exports.iter().any(|name| name.contains("wasi:http/")) {
-            return Refused::WrongWorld {
-                found: "a core module that exports a request handler without its `component-type` section".to_owned(),
-                works: "the module as the compiler wrote it: a strip or optimise step removed its custom sections",
-            };
-        }
-        if let Some(refused) = self.foreign() {
-            return refused;
-        }
-        let found = if self.exports.is_empty() {
-            "a core module that exports nothing".to_owned()
-        } else {
-            format!(
-                "a core module that exports {}",
-                listed(self.exports.iter().copied())
-            )
-        };
-        Refused::WrongWorld {
-            found,
-            works: COMPONENT,
-        }
-    }
-
-    /// A module whose imports give away a toolchain that builds for something else.
-    fn foreign(&self) -> Option<Refused> {
-        let (what, works) = if self.imports_from(&["wbg", "__wbindgen_placeholder__"]) {
-            (
-                "wasm-bindgen, for a browser",
-                "a build for wasm32-wasip2 without wasm-bindgen",
-            )
-        } else if self.imports_from(&["gojs", "go"]) {
-            ("Go, for JavaScript hosts (GOOS=js)", COMPONENT)
-        } else if self.imports_from(&["env", "a"]) {
-            (
-                "Emscripten or a bare linker, for a host of its own (imports from `env`)",
-                COMPONENT,
-            )
-        } else {
-            return None;
-        };
-        let found = format!("a core module built with {what}");
-        Some(Refused::UnsupportedImport { found, works })
-    }
-}
-
-/// Makes a component of a core module that carries its component type.
-///
-/// The reactor adapter, not the smaller proxy one: that one has no environment, file system or exit and traps where a
-/// guest's standard library asks for them, while this host links all of them, empty. Unused parts are dropped anyway.
-fn adapt(bytes: &[u8]) -> Result<Vec<u8>, Refused> {
-    let core = Core::read(bytes)?;
-    if !core.component_type {
-        // Nonsense is told as such before it is told what it exports.
-        Validator::new_with_features(WasmFeatures::all())
-            .validate_all(bytes)
-            .map_err(|e| invalid(&e))?;
-        return Err(core.refused());
-    }
-    ComponentEncoder::default()
-        .validate(false)
-        .module(bytes)
-        .and_then(|encoder| {
-            encoder.adapter(
-                WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME,
-                WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER,
-            )
-        })
-        .and_then(|mut encoder| encoder.encode())
-        .map_err(|error| {
-            core.foreign().unwrap_or_else(|| Refused::InvalidWasm {
-                why: bounded(&format!("{error:#}"), sniff::TEXT),
-            })
-        })
 }

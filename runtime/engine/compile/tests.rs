@@ -95,7 +95,7 @@ async fn the_upload_reaches_the_child_from_memory_and_from_a_file() {
 #[tokio::test]
 async fn a_child_has_no_environment_and_stands_at_the_root() {
     let script = format!(
-        "echo '{}'; pwd; env | grep -cv -e ^PWD= -e ^_= -e ^SHLVL=",
+        "echo '{}'; pwd; env | grep -cv -e ^PWD= -e ^_= -e ^SHLVL=; true",
         header(4)
     );
     assert_eq!(outcome(&script).await.unwrap().artifact, b"/\n0\n");
@@ -218,11 +218,6 @@ async fn a_compilation_that_nobody_awaits_ends() {
         .trim()
         .parse()
         .unwrap();
-    let gone = || {
-        std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|s| s.contains(" Z "))
-            == false
-            || !std::path::Path::new(&format!("/proc/{pid}")).exists()
-    };
     for _ in 0..100 {
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
         if stat.is_empty() || stat.contains(") Z ") {
@@ -230,7 +225,7 @@ async fn a_compilation_that_nobody_awaits_ends() {
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    panic!("it runs on: {}", gone());
+    panic!("process {pid} runs on");
 }
 
 #[test]

@@ -186,7 +186,7 @@ fn source(text: &str) -> Refused {
     let telling = text
         .lines()
         .map(|line| line.trim_start().to_ascii_lowercase())
-        .filter(|line| !line.is_empty() && !(line.starts_with('#') && !line.starts_with("#i")))
+        .filter(|line| !line.starts_with('#') || line.starts_with("#i") || line.starts_with("#!["))
         .find_map(|line| {
             TEXTS
                 .iter()
