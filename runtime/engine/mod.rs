@@ -2,6 +2,10 @@
 //! Must never know a tenant's name, an HTTP status or where a version is stored.
 
 pub mod crew;
+pub mod artifact;
+pub mod compile;
+pub mod componentize;
+pub mod crew;
 pub mod instance;
 pub mod lease;
 pub mod pool;

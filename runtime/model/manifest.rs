@@ -41,15 +41,15 @@ pub const REUSE_MAX_REQUESTS: u32 = 1_000_000;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ManifestError {
     /// A name that no environment can hold.
-    #[error(
-        "variable name `{0}` is not 1 to 256 characters without `=` or control characters"
-    )]
+    #[error("variable name `{0}` is not 1 to 256 characters without `=` or control characters")]
     VariableName(String),
     /// A value with a NUL in it.
     #[error("the value of variable `{0}` holds a NUL character")]
     VariableValue(String),
     /// Too many, or too large in all.
-    #[error("variables are {count} of {bytes} bytes: allowed are {VARIABLES} of {VARIABLE_BYTES} bytes in all")]
+    #[error(
+        "variables are {count} of {bytes} bytes: allowed are {VARIABLES} of {VARIABLE_BYTES} bytes in all"
+    )]
     Variables {
         /// How many there are.
         count: usize,

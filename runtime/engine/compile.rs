@@ -1,0 +1,313 @@
+//! Compiles uploads in short-lived children of the same binary, under limits, and says which engine the result fits.
+//! Must never compile or parse an upload in this process, and must give the child no key, no folder and no environment.
+
+mod child;
+mod frame;
+mod hash;
+#[cfg(test)]
+pub(in crate::engine) mod tests;
+
+use std::ffi::OsString;
+use std::fmt;
+use std::io;
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::PathBuf;
+use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use rustix::process::Signal;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::process::{Child, ChildStdin, Command};
+use tokio::sync::Semaphore;
+
+pub use child::{ChildLimits, SUBCOMMAND, child_main};
+pub use frame::Facts;
+pub use hash::{EngineHash, EngineHashError, engine_hash};
+
+use crate::engine::componentize::Code;
+use crate::model::limits::ServerLimits;
+use frame::{Frame, FrameError};
+
+/// Starts compiling children, a bounded number at once.
+#[derive(Clone, Debug)]
+pub struct Compiler {
+    exe: PathBuf,
+    arguments: Vec<OsString>,
+    wall: Duration,
+    permits: Arc<Semaphore>,
+}
+
+/// What is to be compiled.
+#[derive(Debug)]
+pub enum Wasm {
+    /// From memory.
+    Bytes(Bytes),
+    /// From a file that stands at its start; the child reads it itself.
+    File(std::fs::File),
+}
+
+/// A component, compiled.
+#[derive(Debug)]
+pub struct Compiled {
+    /// What it is and how long it took.
+    pub facts: Facts,
+    /// The artifact, for [`super::artifact::ArtifactStore::put`].
+    pub artifact: Vec<u8>,
+}
+
+/// Which bound of a compilation was met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CompileLimit {
+    /// Address space, or the machine's memory.
+    Memory,
+    /// CPU time.
+    Cpu,
+    /// Wall-clock time.
+    Wall,
+    /// The size of the artifact.
+    Artifact,
+    /// The compiler's stack, or another fault that ended it.
+    Crash,
+}
+
+impl fmt::Display for CompileLimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Memory => "it needs more memory than a compilation may have",
+            Self::Cpu => "it needs more CPU time than a compilation may have",
+            Self::Wall => "it takes longer than a compilation may take",
+            Self::Artifact => "its machine code is larger than an artifact may be",
+            Self::Crash => "it ended the compiler",
+        })
+    }
+}
+
+/// Why there is no artifact.
+#[derive(Debug, thiserror::Error)]
+pub enum CompileError {
+    /// The upload was refused.
+    #[error("{message}")]
+    Refused {
+        /// The refusal's stable name.
+        code: Code,
+        /// Found this; what works is that.
+        message: String,
+    },
+    /// The upload is too expensive to compile.
+    #[error("this component cannot be compiled: {which}")]
+    Limit {
+        /// Which bound was met.
+        which: CompileLimit,
+        /// The end of what the child wrote, for the log alone.
+        log: String,
+    },
+    /// The machine or this program is at fault.
+    #[error("the compiler did not work: {what}")]
+    Host {
+        /// What went wrong.
+        what: &'static str,
+        /// The end of what the child wrote, for the log alone.
+        log: String,
+        /// The system's error, if there was one.
+        #[source]
+        source: Option<io::Error>,
+    },
+}
+
+impl CompileError {
+    /// The stable name of this error.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Refused { code, .. } => code.as_str(),
+            Self::Limit { .. } => "compile_limit",
+            Self::Host { .. } => "host_error",
+        }
+    }
+
+    /// What the child wrote last, for the log.
+    #[must_use]
+    pub fn log(&self) -> &str {
+        match self {
+            Self::Refused { .. } => "",
+            Self::Limit { log, .. } | Self::Host { log, .. } => log,
+        }
+    }
+
+    fn host(what: &'static str, source: io::Error) -> Self {
+        Self::Host {
+            what,
+            log: String::new(),
+            source: Some(source),
+        }
+    }
+}
+
+/// Bytes of a child's messages that are kept, from the end.
+const LOG_BYTES: usize = 4 << 10;
+
+impl Compiler {
+    /// A compiler that keeps to these limits.
+    ///
+    /// The children run `/proc/self/exe`: the very file that this process runs, also when a new release has taken its
+    /// path meanwhile, so that both agree on what an artifact is.
+    #[must_use]
+    pub fn new(limits: &ServerLimits) -> Self {
+        Self {
+            exe: PathBuf::from("/proc/self/exe"),
+            arguments: ChildLimits {
+                memory_bytes: limits.compile_memory_bytes,
+                cpu_seconds: limits.compile_cpu_s,
+            }
+            .arguments(),
+            wall: Duration::from_millis(limits.compile_wall_ms),
+            permits: Arc::new(Semaphore::new(limits.compiles.max(1) as usize)),
+        }
+    }
+
+    /// Componentizes and compiles an upload in a child. Dropping the future kills the child.
+    ///
+    /// # Errors
+    /// That the upload is no good, that it is too expensive, or that this machine failed.
+    pub async fn compile(&self, wasm: Wasm) -> Result<Compiled, CompileError> {
+        let _permit = self
+            .permits
+            .acquire()
+            .await
+            .map_err(|_| CompileError::Host {
+                what: "it is shutting down",
+                log: String::new(),
+                source: None,
+            })?;
+        let (mut child, bytes) = self.spawn(wasm)?;
+        // The wait for a permit is not the upload's fault; from here on, it is.
+        let Ok(ended) = tokio::time::timeout(self.wall, converse(&mut child, bytes)).await else {
+            child
+                .kill()
+                .await
+                .map_err(|e| CompileError::host("its child could not be killed", e))?;
+            return Err(CompileError::Limit {
+                which: CompileLimit::Wall,
+                log: String::new(),
+            });
+        };
+        let ended = ended.map_err(|e| CompileError::host("its child could not be awaited", e))?;
+        ended.judge()
+    }
+
+    fn spawn(&self, wasm: Wasm) -> Result<(Child, Bytes), CompileError> {
+        let (stdin, bytes) = match wasm {
+            Wasm::Bytes(bytes) => (Stdio::piped(), bytes),
+            Wasm::File(file) => (Stdio::from(file), Bytes::new()),
+        };
+        let child = Command::new(&self.exe)
+            .arg0("spawnpoint")
+            .args(&self.arguments)
+            .env_clear()
+            .current_dir("/")
+            // A terminal's Ctrl-C is for the server, which drains; it kills what it no longer wants.
+            .process_group(0)
+            .stdin(stdin)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(|e| CompileError::host("its child could not be started", e))?;
+        Ok((child, bytes))
+    }
+}
+
+/// How a child ended and what it said before.
+struct Ended {
+    frame: Result<Frame, FrameError>,
+    log: String,
+    status: ExitStatus,
+}
+
+async fn converse(child: &mut Child, wasm: Bytes) -> io::Result<Ended> {
+    let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+    let ((), frame, log) = tokio::join!(
+        feed(stdin, wasm),
+        async {
+            match stdout {
+                Some(pipe) => frame::read(pipe).await,
+                None => Err(FrameError::Garbled),
+            }
+        },
+        async {
+            match stderr {
+                Some(pipe) => tail(pipe).await,
+                None => String::new(),
+            }
+        },
+    );
+    let status = child.wait().await?;
+    Ok(Ended { frame, log, status })
+}
+
+/// Writes the upload. A child that reads no further has said or is about to say why, so that errors tell nothing.
+async fn feed(pipe: Option<ChildStdin>, wasm: Bytes) {
+    if let Some(mut pipe) = pipe {
+        let _ = pipe.write_all(&wasm).await;
+    }
+}
+
+/// The last bytes that come out of `pipe`.
+async fn tail(mut pipe: impl AsyncRead + Unpin) -> String {
+    let mut kept = Vec::new();
+    let mut chunk = [0; LOG_BYTES];
+    while let Ok(n @ 1..) = pipe.read(&mut chunk).await {
+        kept.extend_from_slice(&chunk[..n]);
+        kept.drain(..kept.len().saturating_sub(LOG_BYTES));
+    }
+    String::from_utf8_lossy(&kept).into_owned()
+}
+
+impl Ended {
+    fn judge(self) -> Result<Compiled, CompileError> {
+        let Self { frame, log, status } = self;
+        let host = |what, log| CompileError::Host {
+            what,
+            log,
+            source: None,
+        };
+        if let Some(signal) = status.signal() {
+            let which = limit_behind(signal, &log);
+            return Err(match which {
+                Some(which) => CompileError::Limit { which, log },
+                None => host("its child was ended from outside", log),
+            });
+        }
+        if !status.success() {
+            return Err(host("its child failed", log));
+        }
+        match frame {
+            Ok(Frame::Compiled(compiled)) => Ok(compiled),
+            Ok(Frame::Refused { code, message }) => Err(CompileError::Refused { code, message }),
+            Ok(Frame::Limit(which)) => Err(CompileError::Limit { which, log }),
+            Err(FrameError::Garbled) => Err(host("its child said nothing that makes sense", log)),
+            Err(FrameError::Io(source)) => Err(CompileError::Host {
+                what: "its child's answer could not be read",
+                log,
+                source: Some(source),
+            }),
+        }
+    }
+}
+
+/// Which limit a signal stands for: none for those that only someone outside sends.
+fn limit_behind(signal: i32, log: &str) -> Option<CompileLimit> {
+    let is = |known: Signal| signal == known.as_raw();
+    if is(Signal::XCPU) {
+        Some(CompileLimit::Cpu)
+    } else if is(Signal::KILL) || log.contains("memory allocation of") {
+        // The kernel's choice when memory runs out.
+        Some(CompileLimit::Memory)
+    } else if is(Signal::ABORT) || is(Signal::SEGV) || is(Signal::BUS) || is(Signal::ILL) {
+        Some(CompileLimit::Crash)
+    } else {
+        None
+    }
+}

@@ -1,0 +1,166 @@
+//! The child's side of a compilation: limits itself, reads an upload, writes one frame.
+//! Must never open a file of ours or trust that its parent limited it: the upload is hostile and so is what it does here.
+
+use std::ffi::OsString;
+use std::io::{self, Read as _, Write as _};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::ExitCode;
+use std::time::Instant;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setpriority_process, setrlimit};
+
+use super::EngineHash;
+use super::frame::{self, ARTIFACT_BYTES, Facts, Header, milliseconds};
+use crate::engine::componentize::sniff::{TEXT, bounded};
+use crate::engine::componentize::{Code, Refused, componentize};
+use crate::engine::profile::{self, Purpose};
+
+/// The hidden subcommand that calls [`child_main`].
+pub const SUBCOMMAND: &str = "__compile";
+/// Bytes of the largest upload a child reads. The admin side bounds uploads tighter; this bounds the child.
+const INPUT_BYTES: u64 = 512 << 20;
+/// How much the child steps back behind the threads that serve.
+const NICE: i32 = 10;
+
+/// What a child limits itself to: `__compile --memory-bytes N --cpu-seconds N`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChildLimits {
+    /// Address space.
+    pub memory_bytes: u64,
+    /// CPU time of all its threads.
+    pub cpu_seconds: u64,
+}
+
+impl ChildLimits {
+    /// The command line that asks for these.
+    #[must_use]
+    pub fn arguments(&self) -> Vec<OsString> {
+        vec![
+            SUBCOMMAND.into(),
+            "--memory-bytes".into(),
+            self.memory_bytes.to_string().into(),
+            "--cpu-seconds".into(),
+            self.cpu_seconds.to_string().into(),
+        ]
+    }
+
+    /// Puts them in force. No limit on processes: it counts all of a user's threads, the server's among them.
+    fn enforce(self) -> io::Result<()> {
+        // When the machine or the container runs out of memory, this process is to go and not the one that serves.
+        // Nothing but that kindness is lost where /proc is not writable.
+        let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
+        setpriority_process(None, NICE)?;
+        lower(Resource::Core, 0, 0)?;
+        lower(Resource::Fsize, 0, 0)?;
+        lower(Resource::Nofile, 32, 32)?;
+        // The soft limit is SIGXCPU, which the parent can tell apart; the hard one kills.
+        let cpu = self.cpu_seconds.max(1);
+        lower(Resource::Cpu, cpu, cpu.saturating_add(1))?;
+        lower(Resource::As, self.memory_bytes, self.memory_bytes)
+    }
+}
+
+/// Sets a limit, unless what is in force already is lower.
+fn lower(resource: Resource, soft: u64, hard: u64) -> io::Result<()> {
+    let now = getrlimit(resource);
+    let least = |limit: Option<u64>, wanted: u64| Some(limit.map_or(wanted, |l| l.min(wanted)));
+    let maximum = least(now.maximum, hard);
+    let current = least(maximum, soft);
+    setrlimit(resource, Rlimit { current, maximum })?;
+    Ok(())
+}
+
+/// Reads an upload from stdin and writes one frame to stdout. The whole work of a child.
+#[must_use]
+pub fn child_main(limits: ChildLimits) -> ExitCode {
+    match run(limits) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // The parent keeps the end of this for its log.
+            let _ = writeln!(io::stderr(), "{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(limits: ChildLimits) -> io::Result<()> {
+    limits.enforce()?;
+    let mut wasm = Vec::new();
+    io::stdin()
+        .lock()
+        .take(INPUT_BYTES + 1)
+        .read_to_end(&mut wasm)?;
+    if wasm.len() as u64 > INPUT_BYTES {
+        return Err(io::Error::new(
+            io::ErrorKind::FileTooLarge,
+            "the upload is too large",
+        ));
+    }
+    let (header, artifact) = guarded(&wasm);
+    frame::write(io::stdout().lock(), &header, &artifact)
+}
+
+/// Compiles; a panic of the tools on strange bytes is a refusal too, its message is on stderr.
+pub(super) fn guarded(wasm: &[u8]) -> (Header, Vec<u8>) {
+    catch_unwind(AssertUnwindSafe(|| compile(wasm))).unwrap_or_else(|_| {
+        let message =
+            "found a component on which the compiler fails; this is worth a report".to_owned();
+        let code = Code::CompileFailed;
+        (Header::Refused { code, message }, Vec::new())
+    })
+}
+
+fn compile(wasm: &[u8]) -> (Header, Vec<u8>) {
+    let start = Instant::now();
+    let found = match componentize(wasm) {
+        Ok(found) => found,
+        Err(refused) => return (refusal(&refused), Vec::new()),
+    };
+    let componentized = start.elapsed();
+    let compiled = profile::engine(found.profile, Purpose::Compile).and_then(|engine| {
+        let artifact = engine.precompile_component(&found.component)?;
+        Ok((EngineHash::of(&engine), artifact))
+    });
+    let (engine_hash, artifact) = match compiled {
+        Ok(compiled) => compiled,
+        Err(error) => return (failure(&error), Vec::new()),
+    };
+    if artifact.len() as u64 > ARTIFACT_BYTES {
+        return (Header::ArtifactTooLarge, Vec::new());
+    }
+    let facts = Facts {
+        handler: found.handler,
+        profile: found.profile,
+        source: found.source,
+        engine_hash,
+        componentize_ms: milliseconds(componentized),
+        compile_ms: milliseconds(start.elapsed().saturating_sub(componentized)),
+        artifact_bytes: artifact.len() as u64,
+    };
+    (Header::Compiled(facts), artifact)
+}
+
+fn refusal(refused: &Refused) -> Header {
+    Header::Refused {
+        code: refused.code(),
+        message: refused.to_string(),
+    }
+}
+
+/// wasmtime refuses a valid component where it meets a limit of its own.
+fn failure(error: &wasmtime::Error) -> Header {
+    let out_of_memory = error.chain().any(|cause| {
+        cause.is::<wasmtime::OutOfMemory>()
+            || cause.downcast_ref() == Some(&rustix::io::Errno::NOMEM)
+    });
+    if out_of_memory {
+        return Header::OutOfMemory;
+    }
+    Header::Refused {
+        code: Code::CompileFailed,
+        message: format!(
+            "found a component that cannot be compiled: {}",
+            bounded(&format!("{error:#}"), TEXT)
+        ),
+    }
+}
