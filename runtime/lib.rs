@@ -5,3 +5,6 @@
 
 // Floor 0: shared words; pure.
 pub mod model;
+
+// Floor 2: keys, values and blobs.
+pub mod storage;
