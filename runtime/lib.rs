@@ -8,3 +8,6 @@ pub mod model;
 
 // Floor 2: keys, values and blobs.
 pub mod storage;
+
+// Floor 3: what is deployed.
+pub mod catalog;

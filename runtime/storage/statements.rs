@@ -277,7 +277,7 @@ fn set_counter(connection: &Connection, name: &str, value: Revision) -> rusqlite
 
 /// The first value after all strings that begin with `prefix`. UTF-8 sorts by bytes as its characters do, so that
 /// is the prefix with its last character that can be raised, raised by one. Should there be no such string, it is an
-/// empty blob, which SQLite sorts after every text.
+/// empty blob, which `SQLite` sorts after every text.
 fn prefix_end(prefix: &str) -> Value {
     let mut end = prefix.to_owned();
     while let Some(last) = end.pop() {

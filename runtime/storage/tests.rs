@@ -254,6 +254,22 @@ fn a_full_disk_fails_the_commit_that_needs_room_and_no_other() {
     assert!(database.get("b").unwrap().is_none());
 }
 
+#[test]
+fn an_answered_commit_was_synced() {
+    let temp = tempfile::tempdir().unwrap();
+    let database = Database::open(&temp.path().join("a.db")).unwrap();
+    let pragma = |name| {
+        let read = |row: &rusqlite::Row<'_>| row.get::<_, rusqlite::types::Value>(0);
+        database
+            .connection
+            .pragma_query_value(None, name, read)
+            .unwrap()
+    };
+    assert_eq!(pragma("synchronous"), 2.into());
+    assert_eq!(pragma("journal_mode"), String::from("wal").into());
+    assert_eq!(pragma("journal_size_limit"), (64 << 20).into());
+}
+
 #[tokio::test]
 async fn a_second_opener_is_refused_until_the_first_is_gone() {
     let (temp, dir) = data_dir();
@@ -326,7 +342,10 @@ fn step() -> impl Strategy<Value = Step> {
 
 fn key(number: u8) -> String {
     // Two prefixes, one of which begins with the other.
-    format!("{}/{number}", if number % 2 == 0 { "a" } else { "a/b" })
+    format!(
+        "{}/{number}",
+        if number.is_multiple_of(2) { "a" } else { "a/b" }
+    )
 }
 
 /// Does the same to the map; gives the revision, or none for a conflict.
@@ -542,7 +561,7 @@ async fn an_interrupted_writer_leaves_nothing() {
     let (_temp, dir) = data_dir();
     let blobs = Blobs::open(&dir).unwrap();
     let mut writer = blobs.writer().await.unwrap();
-    writer.write(&[1; 600_000]).await.unwrap();
+    writer.write(&vec![1; 600_000]).await.unwrap();
     assert_eq!(temp_files(&dir), 1);
     drop(writer);
     assert_eq!(temp_files(&dir), 0);
