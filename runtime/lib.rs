@@ -11,9 +11,17 @@ pub mod tasks;
 
 // Floor 2: sockets and bytes | keys, values, blobs.
 pub mod net;
+pub mod storage;
 
 // Floor 3: what a guest may call | what is deployed.
+pub mod catalog;
 pub mod host;
 
 // Floor 4: wasmtime: compile, pool, invoke, limit.
 pub mod engine;
+
+// Floor 5: source to component to artifact to version to activation.
+pub mod deploy;
+
+// Floor 6: the two faces: tenants' traffic | operators and developers.
+pub mod ingress;

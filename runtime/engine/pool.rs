@@ -115,6 +115,10 @@ impl Shelf {
             sizing: Sizing::new(self.bounds.ready_per_program, now_ms()),
             queued: false,
         });
+        if !Arc::ptr_eq(&pool.program, program) {
+            // Dropped and loaded again: what is made ahead comes from the new one.
+            pool.program = program.clone();
+        }
         if let Some(instance) = pool.reusable.pop() {
             return Some(Taken::Reused(instance));
         }
