@@ -25,3 +25,4 @@ pub mod deploy;
 
 // Floor 6: the two faces: tenants' traffic | operators and developers.
 pub mod ingress;
+pub mod admin;

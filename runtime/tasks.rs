@@ -5,6 +5,8 @@ use std::future::Future;
 use std::io;
 use std::thread::{Builder, JoinHandle};
 
+use tokio::runtime::Handle;
+
 /// Starts a named thread.
 ///
 /// # Errors
@@ -28,4 +30,20 @@ pub fn detached<T: Send + 'static>(
     body: impl Future<Output = T> + Send + 'static,
 ) -> tokio::task::JoinHandle<T> {
     tokio::spawn(body)
+}
+
+/// Starts a task on another runtime; it ends with that runtime.
+pub fn on<T: Send + 'static>(
+    runtime: &Handle,
+    body: impl Future<Output = T> + Send + 'static,
+) -> tokio::task::JoinHandle<T> {
+    runtime.spawn(body)
+}
+
+/// Runs something that blocks on the threads another runtime keeps for that.
+pub fn blocking<T: Send + 'static>(
+    runtime: &Handle,
+    body: impl FnOnce() -> T + Send + 'static,
+) -> tokio::task::JoinHandle<T> {
+    runtime.spawn_blocking(body)
 }

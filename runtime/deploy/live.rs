@@ -61,10 +61,10 @@ pub struct Facts {
 impl Live {
     /// A version nobody has called yet.
     #[must_use]
-    pub fn new(facts: Facts) -> Arc<Self> {
+    pub fn new(id: ProgramId, facts: Facts) -> Arc<Self> {
         let Facts { number, digest, handler, profile, limits, max_requests, grant } = facts;
         Arc::new(Self {
-            id: ProgramId::next(),
+            id,
             number,
             digest,
             handler,
@@ -77,6 +77,14 @@ impl Live {
             loading: Mutex::new(()),
             used_ns: AtomicU64::new(0),
         })
+    }
+
+    /// Takes a program that was loaded to be proven ready.
+    pub fn adopt(&self, program: Arc<Program>, loader: &Loader) {
+        self.used_ns.store(now_ns(), Relaxed);
+        if self.program.swap(Some(program)).is_none() {
+            loader.loaded();
+        }
     }
 
     /// The program, if it is loaded.

@@ -143,10 +143,9 @@ impl Call {
 /// As [`Program::spawn`]; a panic of the host counts as a guest that failed to start.
 pub async fn spawn_ahead(
     program: Arc<Program>,
-    cpu_ms: u64,
+    (cpu_ms, meter): (u64, Arc<Meter>),
     pulse: Pulse,
 ) -> Result<Box<Instance>, SpawnError> {
-    let meter = Arc::new(Meter::default());
     meter.arm(cpu_ms);
     let account = meter.clone();
     let mut spawning = Box::pin(async move { program.spawn(account).await });

@@ -241,7 +241,7 @@ impl Shelf {
             return false;
         };
         self.live.set(self.live.get() + 1);
-        let spawning = spawn_ahead(program, cpu_ms, self.pulse.clone());
+        let spawning = spawn_ahead(program, (cpu_ms, Arc::default()), self.pulse.clone());
         // A guest whose start-up waits for something must not hold up the bin.
         let spawned = tokio::time::timeout(AHEAD, spawning).await.unwrap_or_else(|_| {
             Err(SpawnError::Guest(wasmtime::format_err!("start-up waited for too long")))

@@ -142,7 +142,8 @@ fn admit(desk: &Desk, parts: &Parts) -> Result<Admitted, Rejection> {
     if declared > permit.live.limits.request_body_bytes {
         return Err(Rejection::PayloadTooLarge);
     }
-    Ok((permit, asked, target.prefix))
+    let prefix = target.prefix;
+    Ok((permit, asked, prefix))
 }
 
 /// Makes the target what the guest is to see: without the platform's prefix, and whole where 0.3 reads it whole.

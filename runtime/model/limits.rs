@@ -100,6 +100,24 @@ pub struct LimitError {
 }
 
 impl Overrides {
+    /// As [`Overrides::resolve`], for limits that were accepted once: what the ceiling no longer allows is cut to it.
+    #[must_use]
+    pub fn clamp(&self, defaults: &Limits, ceiling: &Limits) -> Limits {
+        let cut = |asked: Option<u64>, highest: u64| asked.map(|value| value.min(highest));
+        let cpu_ms = cut(self.cpu_ms, ceiling.cpu_ms.min(ceiling.wall_ms.saturating_sub(1)));
+        let wall_ms = cut(self.wall_ms, ceiling.wall_ms);
+        let cut = Self {
+            cpu_ms,
+            wall_ms: wall_ms.map(|wall| wall.max(cpu_ms.unwrap_or(defaults.cpu_ms) + 1)),
+            memory_bytes: cut(self.memory_bytes, ceiling.memory_bytes),
+            table_elements: cut(self.table_elements, ceiling.table_elements),
+            request_body_bytes: cut(self.request_body_bytes, ceiling.request_body_bytes),
+            response_body_bytes: cut(self.response_body_bytes, ceiling.response_body_bytes),
+            concurrent_requests: self.concurrent_requests.map(|n| n.min(ceiling.concurrent_requests)),
+        };
+        cut.resolve(defaults, ceiling).unwrap_or(*defaults)
+    }
+
     /// The limits in force: what the manifest asks for, else `defaults`, never above `ceiling`.
     ///
     /// # Errors

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
-use tokio::io::unix::AsyncFd;
 use tokio::sync::{mpsc, watch};
 
 /// Connections waiting to be accepted by the kernel.
@@ -72,21 +71,21 @@ pub async fn accept(
     mut stop: watch::Receiver<bool>,
 ) -> io::Result<()> {
     listener.set_nonblocking(true)?;
-    let listener = AsyncFd::register(listener)?;
+    let listener = tokio::net::TcpListener::from_std(listener)?;
     loop {
-        let mut ready = tokio::select! {
-            ready = listener.readable() => ready?,
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
             _ = stop.wait_for(|stop| *stop) => return Ok(()),
         };
-        match ready.try_io(|listener| listener.get_ref().accept()) {
-            Ok(Ok((stream, peer))) => seat(stream, peer, &seats, most),
-            Ok(Err(error)) if is_transient(&error) => {}
-            Ok(Err(error)) => {
+        // Taken off this thread's event queue: the thread that serves it has its own.
+        match accepted.and_then(|(stream, peer)| Ok((stream.into_std()?, peer))) {
+            Ok((stream, peer)) => seat(stream, peer, &seats, most),
+            Err(error) if is_transient(&error) => {}
+            Err(error) => {
                 // Out of file descriptors, most likely: accepting again at once would only spin.
                 tracing::warn!(%error, "cannot accept a connection");
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
-            Err(_would_block) => {}
         }
     }
 }
