@@ -7,7 +7,9 @@
 pub mod model;
 
 // Floor 1: what was configured | what is observed | what is running.
+pub mod settings;
 pub mod tasks;
+pub mod telemetry;
 
 // Floor 2: sockets and bytes | keys, values, blobs.
 pub mod net;
@@ -24,5 +26,8 @@ pub mod engine;
 pub mod deploy;
 
 // Floor 6: the two faces: tenants' traffic | operators and developers.
-pub mod ingress;
 pub mod admin;
+pub mod ingress;
+
+// Floor 7: which processes exist; wiring; shutdown.
+pub mod process;

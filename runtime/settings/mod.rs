@@ -1,0 +1,71 @@
+//! What was configured: file, then environment, then flags, resolved into values that are all valid.
+//! Must never leave a "maybe" to whoever reads it, and is the only place that reads the environment.
+
+mod raw;
+
+#[cfg(test)]
+mod tests;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+pub use raw::{Flags, RawSettings, SettingsError};
+
+use crate::model::limits::{Limits, ServerLimits};
+
+/// Everything a server is started with.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where everything that must survive is kept.
+    pub data_dir: PathBuf,
+    /// Where tenants' traffic is accepted.
+    pub listen: SocketAddr,
+    /// Where operators and developers are served.
+    pub admin_listen: SocketAddr,
+    /// Functions answer at `FUNCTION.TENANT.` and this.
+    pub base_domain: String,
+    /// Whether the operator set the base domain.
+    pub base_domain_is_set: bool,
+    /// Threads of the data plane.
+    pub threads: usize,
+    /// What is logged.
+    pub log: LogSettings,
+    /// Bounds of the server.
+    pub server: ServerLimits,
+    /// Limits where a manifest says nothing.
+    pub defaults: Limits,
+    /// The most a manifest may ask for.
+    pub ceiling: Limits,
+}
+
+/// What is logged, and how.
+#[derive(Clone, Debug)]
+pub struct LogSettings {
+    /// A filter as `tracing-subscriber` reads it.
+    pub filter: String,
+    /// One JSON object a line, instead of text.
+    pub json: bool,
+    /// Whether text may be coloured.
+    pub color: bool,
+}
+
+/// The data directory of whoever runs this: `$XDG_DATA_HOME/spawnpoint`, else `~/.local/share/spawnpoint`, else
+/// `./spawnpoint-data`.
+#[must_use]
+pub fn default_data_dir() -> PathBuf {
+    let set = |name: &str| {
+        let value = std::env::var_os(name)?;
+        (!value.is_empty()).then(|| PathBuf::from(value))
+    };
+    match (set("XDG_DATA_HOME"), set("HOME")) {
+        (Some(data), _) => data.join("spawnpoint"),
+        (None, Some(home)) => home.join(".local/share/spawnpoint"),
+        (None, None) => PathBuf::from("spawnpoint-data"),
+    }
+}
+
+/// Whether colours are unwanted (<https://no-color.org>).
+#[must_use]
+pub fn no_color() -> bool {
+    std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+}

@@ -1,0 +1,251 @@
+//! Settings as they are written: a TOML file and flags. Unknown keys are refused, by name.
+//! Must never guess what a wrong value was meant to be.
+
+use std::io::IsTerminal as _;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use super::{LogSettings, Settings, default_data_dir, no_color};
+use crate::model::limits::{Limits, ServerLimits};
+use crate::model::name::is_label;
+
+/// The settings file.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawSettings {
+    /// See [`Settings::data_dir`].
+    pub data_dir: Option<PathBuf>,
+    /// See [`Settings::listen`].
+    pub listen: Option<SocketAddr>,
+    /// See [`Settings::admin_listen`].
+    pub admin_listen: Option<SocketAddr>,
+    /// See [`Settings::base_domain`].
+    pub base_domain: Option<String>,
+    /// See [`Settings::threads`].
+    pub threads: Option<usize>,
+    /// See [`LogSettings`].
+    pub log: RawLog,
+    /// `[server]`: see [`ServerLimits`].
+    pub server: ServerLimits,
+    /// `[limits]`: see [`Settings::defaults`].
+    pub limits: Limits,
+    /// `[ceiling]`: see [`Settings::ceiling`].
+    pub ceiling: Option<RawCeiling>,
+}
+
+/// `[log]`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawLog {
+    /// See [`LogSettings::filter`].
+    pub filter: Option<String>,
+    /// `text` or `json`.
+    pub format: Option<LogFormat>,
+}
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// `[ceiling]`: what is left out is the built-in ceiling.
+pub type RawCeiling = crate::model::limits::Overrides;
+
+/// What flags and environment say; each wins over the file.
+#[derive(Clone, Debug, Default)]
+pub struct Flags {
+    /// The settings file.
+    pub config: Option<PathBuf>,
+    /// See [`Settings::data_dir`].
+    pub data_dir: Option<PathBuf>,
+    /// See [`Settings::listen`].
+    pub listen: Option<SocketAddr>,
+    /// See [`Settings::admin_listen`].
+    pub admin_listen: Option<SocketAddr>,
+    /// See [`Settings::base_domain`].
+    pub base_domain: Option<String>,
+    /// See [`Settings::threads`].
+    pub threads: Option<usize>,
+    /// See [`LogSettings::filter`].
+    pub log: Option<String>,
+    /// See [`LogSettings::json`].
+    pub log_json: Option<bool>,
+}
+
+/// What is wrong with the settings.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// The file cannot be read.
+    #[error("settings file `{path}` cannot be read")]
+    Read {
+        /// Which file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The file is not what a settings file is.
+    #[error("settings file `{path}` is wrong")]
+    Parse {
+        /// Which file.
+        path: PathBuf,
+        /// Where and why.
+        #[source]
+        source: Box<toml::de::Error>,
+    },
+    /// A value outside its range.
+    #[error("setting `{field}` is `{value}`: allowed is {allowed}")]
+    Value {
+        /// Which setting.
+        field: &'static str,
+        /// What was given.
+        value: String,
+        /// What would do.
+        allowed: String,
+    },
+}
+
+impl RawSettings {
+    /// Reads a settings file.
+    ///
+    /// # Errors
+    /// When it cannot be read, or holds anything unknown.
+    pub fn read(path: &Path) -> Result<Self, SettingsError> {
+        let path_of = || path.to_owned();
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| SettingsError::Read { path: path_of(), source })?;
+        toml::from_str(&text)
+            .map_err(|source| SettingsError::Parse { path: path_of(), source: Box::new(source) })
+    }
+}
+
+impl Flags {
+    /// The settings in force.
+    ///
+    /// # Errors
+    /// The first value that is not allowed.
+    pub fn resolve(self) -> Result<Settings, SettingsError> {
+        let raw = match &self.config {
+            Some(path) => RawSettings::read(path)?,
+            None => RawSettings::default(),
+        };
+        let local = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        let base = self.base_domain.or(raw.base_domain);
+        let base_domain_is_set = base.is_some();
+        let base_domain = base.unwrap_or_else(|| "localhost".to_owned());
+        check(base_domain.split('.').all(is_label), "base_domain", &base_domain, "a lower-case domain name")?;
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let threads = self.threads.or(raw.threads).unwrap_or(cores);
+        check((1..=64).contains(&threads), "threads", threads, "1 to 64")?;
+        let json = raw.log.format.map(|format| format == LogFormat::Json);
+        let ceiling = ceiling(raw.ceiling.unwrap_or_default());
+        check_server(&raw.server)?;
+        check_limits(&raw.limits, &ceiling)?;
+        Ok(Settings {
+            data_dir: self.data_dir.or(raw.data_dir).unwrap_or_else(default_data_dir),
+            listen: self.listen.or(raw.listen).unwrap_or_else(|| local(8080)),
+            admin_listen: self.admin_listen.or(raw.admin_listen).unwrap_or_else(|| local(8081)),
+            base_domain,
+            base_domain_is_set,
+            threads,
+            log: LogSettings {
+                filter: self.log.or(raw.log.filter).unwrap_or_else(|| "info".to_owned()),
+                json: self.log_json.or(json).unwrap_or(false),
+                color: std::io::stderr().is_terminal() && !no_color(),
+            },
+            server: raw.server,
+            defaults: raw.limits,
+            ceiling,
+        })
+    }
+}
+
+fn check(
+    fine: bool,
+    field: &'static str,
+    value: impl ToString,
+    allowed: impl ToString,
+) -> Result<(), SettingsError> {
+    if fine {
+        return Ok(());
+    }
+    Err(SettingsError::Value { field, value: value.to_string(), allowed: allowed.to_string() })
+}
+
+fn ceiling(raw: RawCeiling) -> Limits {
+    let built_in = Limits::default_ceiling();
+    Limits {
+        cpu_ms: raw.cpu_ms.unwrap_or(built_in.cpu_ms),
+        wall_ms: raw.wall_ms.unwrap_or(built_in.wall_ms),
+        memory_bytes: raw.memory_bytes.unwrap_or(built_in.memory_bytes),
+        table_elements: raw.table_elements.unwrap_or(built_in.table_elements),
+        request_body_bytes: raw.request_body_bytes.unwrap_or(built_in.request_body_bytes),
+        response_body_bytes: raw.response_body_bytes.unwrap_or(built_in.response_body_bytes),
+        concurrent_requests: raw.concurrent_requests.unwrap_or(built_in.concurrent_requests),
+    }
+}
+
+fn check_limits(limits: &Limits, ceiling: &Limits) -> Result<(), SettingsError> {
+    check(
+        (64 << 10..=4 << 30).contains(&ceiling.memory_bytes),
+        "ceiling.memory_bytes",
+        ceiling.memory_bytes,
+        "65536 to 4294967296",
+    )?;
+    check(
+        (1..=10_000_000).contains(&ceiling.table_elements),
+        "ceiling.table_elements",
+        ceiling.table_elements,
+        "1 to 10000000",
+    )?;
+    check(limits.cpu_ms > 0, "limits.cpu_ms", limits.cpu_ms, "at least 1")?;
+    check(
+        limits.wall_ms > limits.cpu_ms,
+        "limits.wall_ms",
+        limits.wall_ms,
+        format!("more than `limits.cpu_ms`, which is {}", limits.cpu_ms),
+    )?;
+    check(limits.concurrent_requests > 0, "limits.concurrent_requests", 0, "at least 1")?;
+    let above = [
+        ("limits.cpu_ms", limits.cpu_ms, ceiling.cpu_ms),
+        ("limits.wall_ms", limits.wall_ms, ceiling.wall_ms),
+        ("limits.memory_bytes", limits.memory_bytes, ceiling.memory_bytes),
+        ("limits.request_body_bytes", limits.request_body_bytes, ceiling.request_body_bytes),
+        ("limits.response_body_bytes", limits.response_body_bytes, ceiling.response_body_bytes),
+    ];
+    for (field, value, highest) in above {
+        check(value <= highest, field, value, format!("at most the ceiling, {highest}"))?;
+    }
+    Ok(())
+}
+
+fn check_server(server: &ServerLimits) -> Result<(), SettingsError> {
+    let range = |field, value: u64, lowest: u64, highest: u64| {
+        check((lowest..=highest).contains(&value), field, value, format!("{lowest} to {highest}"))
+    };
+    range("server.connections", server.connections.into(), 1, 1_000_000)?;
+    range("server.header_bytes", server.header_bytes.into(), 1_024, 65_536)?;
+    range("server.header_fields", server.header_fields.into(), 8, 200)?;
+    range("server.header_read_ms", server.header_read_ms, 100, 600_000)?;
+    range("server.idle_ms", server.idle_ms, 100, 3_600_000)?;
+    range("server.write_stall_ms", server.write_stall_ms, 100, 3_600_000)?;
+    range("server.drain_ms", server.drain_ms, 0, 3_600_000)?;
+    range("server.upload_bytes", server.upload_bytes, 1_024, 512 << 20)?;
+    range("server.compiles", server.compiles.into(), 1, 64)?;
+    range("server.compile_wall_ms", server.compile_wall_ms, 1_000, 600_000)?;
+    range("server.compile_cpu_s", server.compile_cpu_s, 1, 3_600)?;
+    range("server.compile_memory_bytes", server.compile_memory_bytes, 256 << 20, 64 << 30)?;
+    range("server.instances", server.instances.into(), 1, 5_000)?;
+    range("server.ready_per_program", server.ready_per_program.into(), 0, 1_000)?;
+    range("server.loaded_programs", server.loaded_programs.into(), 1, 20_000)?;
+    range("server.versions_per_function", server.versions_per_function.into(), 2, 1_000)?;
+    range("server.functions_per_tenant", server.functions_per_tenant.into(), 1, 1_000_000)?;
+    range("server.tenants", server.tenants.into(), 1, 1_000_000)
+}

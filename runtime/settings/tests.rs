@@ -1,0 +1,47 @@
+//! Settings: what is refused, and that the refusal says what would do.
+
+use super::{Flags, RawSettings};
+
+fn read(text: &str) -> Result<super::Settings, String> {
+    let dir = tempfile::tempdir().map_err(|e| e.to_string())?;
+    let path = dir.path().join("settings.toml");
+    std::fs::write(&path, text).map_err(|e| e.to_string())?;
+    let flags = Flags { config: Some(path), ..Flags::default() };
+    flags.resolve().map_err(|error| {
+        let source = std::error::Error::source(&error).map(ToString::to_string);
+        format!("{error}: {}", source.unwrap_or_default())
+    })
+}
+
+#[test]
+fn an_unknown_key_is_refused_by_name() {
+    let error = read("[server]\nconections = 5\n").unwrap_err();
+    assert!(error.contains("conections"), "{error}");
+}
+
+#[test]
+fn a_value_out_of_range_is_refused_with_what_is_allowed() {
+    let error = read("[server]\nconnections = 0\n").unwrap_err();
+    assert!(error.contains("`server.connections` is `0`: allowed is 1 to 1000000"), "{error}");
+    let error = read("[limits]\ncpu_ms = 1000\nwall_ms = 1000\n").unwrap_err();
+    assert!(error.contains("limits.wall_ms"), "{error}");
+    let error = read("base_domain = \"Example.org\"\n").unwrap_err();
+    assert!(error.contains("lower-case domain name"), "{error}");
+}
+
+#[test]
+fn a_flag_wins_over_the_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("settings.toml");
+    std::fs::write(&path, "listen = \"127.0.0.1:1\"\nthreads = 3\n").unwrap();
+    let listen = Some("127.0.0.1:2".parse().unwrap());
+    let flags = Flags { config: Some(path), listen, ..Flags::default() };
+    let settings = flags.resolve().unwrap();
+    assert_eq!((settings.listen.port(), settings.threads), (2, 3));
+}
+
+#[test]
+fn the_defaults_are_valid() {
+    assert!(Flags::default().resolve().is_ok());
+    assert_eq!(RawSettings::default().server.connections, 10_000);
+}

@@ -1,0 +1,37 @@
+//! Every metric, with its unit and meaning. Must never have a label that a client can make up.
+
+use metrics::{Unit, describe_counter, describe_gauge};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+
+/// Installs the recorder and says what each metric means.
+///
+/// # Errors
+/// When another recorder was installed before.
+pub fn install() -> Result<PrometheusHandle, metrics_exporter_prometheus::BuildError> {
+    let handle = PrometheusBuilder::new().install_recorder()?;
+    describe_counter!(
+        "spawnpoint_requests_completed_total",
+        "Requests that a guest answered well, by tenant and function"
+    );
+    describe_counter!(
+        "spawnpoint_requests_failed_total",
+        "Requests whose guest ran and failed, by tenant, function and code"
+    );
+    describe_counter!(
+        "spawnpoint_requests_rejected_total",
+        "Requests that reached no guest, by code"
+    );
+    describe_counter!(
+        "spawnpoint_guest_cpu_microseconds_total",
+        Unit::Microseconds,
+        "CPU time of guests, start-up included, by tenant and function"
+    );
+    describe_counter!(
+        "spawnpoint_connections_refused_total",
+        "Connections for which there was no room"
+    );
+    describe_gauge!("spawnpoint_connections", "Open connections on the ingress");
+    describe_gauge!("spawnpoint_programs_loaded", "Programs in memory");
+    describe_gauge!("spawnpoint_functions", "Functions that answer");
+    Ok(handle)
+}

@@ -1,0 +1,4 @@
+//! What is observed. Must never slow down or block what it observes.
+
+pub mod logs;
+pub mod metrics;
