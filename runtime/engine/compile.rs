@@ -94,6 +94,8 @@ pub enum CompileError {
         code: Code,
         /// Found this; what works is that.
         message: String,
+        /// The end of what the child wrote, for the log alone.
+        log: String,
     },
     /// The upload is too expensive to compile.
     #[error("this component cannot be compiled: {which}")]
@@ -131,8 +133,7 @@ impl CompileError {
     #[must_use]
     pub fn log(&self) -> &str {
         match self {
-            Self::Refused { .. } => "",
-            Self::Limit { log, .. } | Self::Host { log, .. } => log,
+            Self::Refused { log, .. } | Self::Limit { log, .. } | Self::Host { log, .. } => log,
         }
     }
 
@@ -285,7 +286,9 @@ impl Ended {
         }
         match frame {
             Ok(Frame::Compiled(compiled)) => Ok(compiled),
-            Ok(Frame::Refused { code, message }) => Err(CompileError::Refused { code, message }),
+            Ok(Frame::Refused { code, message }) => {
+                Err(CompileError::Refused { code, message, log })
+            }
             Ok(Frame::Limit(which)) => Err(CompileError::Limit { which, log }),
             Err(FrameError::Garbled) => Err(host("its child said nothing that makes sense", log)),
             Err(FrameError::Io(source)) => Err(CompileError::Host {

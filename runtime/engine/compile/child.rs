@@ -96,17 +96,24 @@ fn run(limits: ChildLimits) -> io::Result<()> {
             "the upload is too large",
         ));
     }
-    let (header, artifact) = guarded(&wasm);
+    let (header, artifact) = guarded(&wasm)?;
     frame::write(io::stdout().lock(), &header, &artifact)
 }
 
 /// Compiles; a panic of the tools on strange bytes is a refusal too, its message is on stderr.
-pub(super) fn guarded(wasm: &[u8]) -> (Header, Vec<u8>) {
-    catch_unwind(AssertUnwindSafe(|| compile(wasm))).unwrap_or_else(|_| {
-        let message =
-            "found a component on which the compiler fails; this is worth a report".to_owned();
-        let code = Code::CompileFailed;
-        (Header::Refused { code, message }, Vec::new())
+pub(super) fn guarded(wasm: &[u8]) -> io::Result<(Header, Vec<u8>)> {
+    catch_unwind(AssertUnwindSafe(|| compile(wasm))).or_else(|payload| {
+        // rayon panics where it gets no threads: the limit or the machine is too small for any upload.
+        let text = payload.downcast_ref::<String>().map_or("", String::as_str);
+        if text.contains("thread pool") {
+            return Err(io::Error::other("the compiler's threads cannot be started"));
+        }
+        let message = "found a component on which the compiler fails; this is worth a report";
+        let header = Header::Refused {
+            code: Code::CompileFailed,
+            message: message.to_owned(),
+        };
+        Ok((header, Vec::new()))
     })
 }
 

@@ -244,7 +244,7 @@ fn serving_and_compiling_agree_on_the_hash() {
 #[test]
 fn the_child_compiles_what_is_good_and_refuses_what_is_not() {
     let wasm = componentize::tests::exporting("wasi:http/incoming-handler@0.2.0");
-    let (header, artifact) = guarded(&wasm);
+    let (header, artifact) = guarded(&wasm).unwrap();
     let Header::Compiled(facts) = header else {
         panic!("{header:?}")
     };
@@ -254,7 +254,7 @@ fn the_child_compiles_what_is_good_and_refuses_what_is_not() {
     );
     assert_eq!(facts.artifact_bytes, artifact.len() as u64);
     assert_eq!(facts.engine_hash, engine_hash(Profile::Lean).unwrap());
-    let (header, artifact) = guarded(b"hello");
+    let (header, artifact) = guarded(b"hello").unwrap();
     assert!(
         matches!(
             header,

@@ -10,6 +10,8 @@ use super::{COMPONENT, Refused};
 
 /// Characters of one name in a message.
 pub(in crate::engine) const NAME: usize = 80;
+/// Characters of the start of an unknown text: such files may hold secrets, and messages are kept.
+const START: usize = 24;
 /// Characters of one text of a validator or encoder in a message.
 pub(in crate::engine) const TEXT: usize = 400;
 /// Names of one list in a message.
@@ -199,7 +201,7 @@ fn source(text: &str) -> Refused {
         };
     }
     Refused::NotWasm {
-        found: Cow::Owned(format!("text that starts with `{}`", bounded(first, NAME))),
+        found: Cow::Owned(format!("text that starts with `{}`", bounded(first, START))),
         works: COMPONENT,
     }
 }
