@@ -1,0 +1,225 @@
+//! One process that serves: settings, build, spawn, drain, and nothing else.
+//! Must never say it is ready before both listeners accept.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+
+use super::machine;
+use crate::admin::{self, AdminState, Token};
+use crate::catalog::{Catalog, CatalogError};
+use crate::deploy::loader::Loader;
+use crate::deploy::pipeline::{Deployer, Policy};
+use crate::deploy::table::Table;
+use crate::engine::artifact::ArtifactStore;
+use crate::engine::compile::Compiler;
+use crate::engine::crew::{self, Crew};
+use crate::engine::program::{Engines, LinkError};
+use crate::engine::ticker::Ticker;
+use crate::ingress::worker::{self, Hire};
+use crate::ingress::Face;
+use crate::net::listen::{self, HANDOVER, Seat};
+use crate::settings::Settings;
+use crate::storage::{Blobs, DataDir, DataDirError, FileError, Storage, StorageError};
+use crate::{tasks, telemetry};
+
+/// A server that accepts.
+pub struct Running {
+    /// Where tenants' traffic is accepted.
+    pub ingress: SocketAddr,
+    /// Where operators are.
+    pub admin: SocketAddr,
+    face: Arc<Face>,
+    crew: Crew,
+    stop: watch::Sender<bool>,
+    ready: Arc<AtomicBool>,
+    open: Vec<Arc<AtomicUsize>>,
+    workers: Vec<JoinHandle<()>>,
+    ticker: Arc<Ticker>,
+    drain: Duration,
+}
+
+/// Why a server did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The data directory is not ours alone, or cannot be used.
+    #[error(transparent)]
+    DataDir(#[from] DataDirError),
+    /// A file in it cannot be used.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The catalog's file cannot be used.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// What is in it cannot be used.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    /// The key of the artifacts cannot be used.
+    #[error("the artifact key cannot be used")]
+    Key(#[from] crate::engine::artifact::KeyError),
+    /// The admin token cannot be used.
+    #[error("the admin token cannot be used")]
+    Token(#[from] crate::admin::TokenError),
+    /// An engine cannot be made.
+    #[error(transparent)]
+    Engine(#[from] LinkError),
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// Which.
+        address: SocketAddr,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// The operating system gives no thread or no event queue.
+    #[error("the operating system refused a thread")]
+    Thread(#[source] io::Error),
+    /// The metrics were installed twice.
+    #[error("the metrics cannot be installed")]
+    Metrics(#[from] metrics_exporter_prometheus::BuildError),
+}
+
+fn listen_on(address: SocketAddr) -> Result<(TcpListener, SocketAddr), ServeError> {
+    let failed = |source| ServeError::Listen { address, source };
+    let listener = listen::bind(address).map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    Ok((listener, bound))
+}
+
+/// Starts a server on the calling runtime, which becomes its control plane. Returns once both listeners accept.
+///
+/// # Errors
+/// See [`ServeError`]; nothing keeps running then.
+pub async fn start(mut settings: Settings) -> Result<Running, ServeError> {
+    let slots = machine::fit(&mut settings);
+    let metrics = telemetry::metrics::install()?;
+    let dir = DataDir::open(&settings.data_dir)?;
+    // Bound first: an address that is taken is the commonest mistake, and should cost nothing.
+    let (ingress_listener, ingress) = listen_on(settings.listen)?;
+    let (admin_listener, admin) = listen_on(settings.admin_listen)?;
+
+    let blobs = Blobs::open(&dir)?;
+    let catalog = Catalog::open(Storage::open(&dir, "catalog").await?, &settings.server).await?;
+    let artifacts = ArtifactStore::open(dir.path())?;
+    let token = Token::open(dir.path())?;
+    let ticker = Ticker::start().map_err(ServeError::Thread)?;
+    let engines = Engines::new(slots, ticker.clone())?;
+    let compiler = Compiler::new(&settings.server);
+    let loader = Loader::new(engines, artifacts, blobs, compiler, Handle::current());
+    let table = Arc::new(Table::default());
+    let base = settings.base_domain.clone();
+    let face = Face::new(table.clone(), loader.clone(), settings.server, base);
+
+    let hired = hire(&face, &ticker, settings.threads).map_err(ServeError::Thread)?;
+    let crew = Crew::new(hired.orders);
+    let policy =
+        Policy { defaults: settings.defaults, ceiling: settings.ceiling, server: settings.server };
+    let plane = (loader, table);
+    let deployer = Deployer::new(catalog, plane, crew.clone(), ticker.pulse(), policy);
+    deployer.restore(deployer.catalog.snapshot().await?);
+
+    let (stop, stopped) = watch::channel(false);
+    let ready = Arc::new(AtomicBool::new(true));
+    let connections = settings.server.connections as usize;
+    let open = hired.seats.iter().map(|seat| seat.open.clone()).collect();
+    let accepting = listen::accept(ingress_listener, hired.seats, connections, stopped.clone());
+    tasks::detached(async move {
+        if let Err(error) = accepting.await {
+            tracing::error!(%error, "the ingress accepts no more");
+        }
+    });
+    let state = AdminState {
+        deployer: deployer.clone(),
+        token,
+        addresses: admin::Addresses::new(ingress, &settings.base_domain, settings.base_domain_is_set),
+        metrics: Arc::new(move || metrics.render()),
+        ready: ready.clone(),
+    };
+    let serving = admin::serve(admin_listener, admin::router(state), stopped);
+    tasks::detached(async move {
+        if let Err(error) = serving.await {
+            tracing::error!(%error, "the admin listener accepts no more");
+        }
+    });
+    tasks::detached(housekeeping(deployer));
+    write_address(dir.path(), admin);
+    let drain = Duration::from_millis(settings.server.drain_ms);
+    let workers = hired.workers;
+    Ok(Running { ingress, admin, face, crew, stop, ready, open, workers, ticker, drain })
+}
+
+/// Tells the command line where this server is; without it a newcomer would have to say.
+fn write_address(dir: &std::path::Path, admin: SocketAddr) {
+    if let Err(error) = std::fs::write(dir.join("admin-address"), format!("http://{admin}\n")) {
+        tracing::warn!(%error, "the command line will not find this server by itself");
+    }
+}
+
+struct Hired {
+    seats: Vec<Seat>,
+    orders: Vec<mpsc::Sender<crew::Order>>,
+    workers: Vec<JoinHandle<()>>,
+}
+
+fn hire(face: &Arc<Face>, ticker: &Arc<Ticker>, threads: usize) -> io::Result<Hired> {
+    let mut hired = Hired { seats: vec![], orders: vec![], workers: vec![] };
+    let mut node = [0; 4];
+    getrandom::fill(&mut node).map_err(io::Error::other)?;
+    for index in 0..threads {
+        let (sender, arrivals) = mpsc::channel(HANDOVER);
+        let (orders, ordered) = mpsc::channel(crew::QUEUE);
+        hired.workers.push(worker::start(Hire {
+            face: face.clone(),
+            ticker: ticker.clone(),
+            arrivals,
+            orders: ordered,
+            node: u32::from_le_bytes(node),
+            index: (index, threads),
+        })?);
+        hired.seats.push(Seat { sender, open: Arc::default() });
+        hired.orders.push(orders);
+    }
+    Ok(hired)
+}
+
+/// What the control plane does unasked.
+async fn housekeeping(deployer: Arc<Deployer>) {
+    deployer.sweep_all().await;
+    let mut second = tokio::time::interval(Duration::from_secs(1));
+    loop {
+        second.tick().await;
+        deployer.settle().await;
+    }
+}
+
+impl Running {
+    /// Refuses what is new, finishes what runs, and ends, within the drain time.
+    pub async fn stop(self) {
+        self.ready.store(false, Ordering::SeqCst);
+        self.face.drain();
+        // Whoever sends this has nobody left to tell when the receivers are gone.
+        let _ = self.stop.send(true);
+        self.crew.drain().await;
+        let deadline = Instant::now() + self.drain;
+        let open = || self.open.iter().map(|open| open.load(Ordering::Relaxed)).sum::<usize>();
+        while open() > 0 && Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let cut = open();
+        if cut > 0 {
+            tracing::warn!(connections = cut, "cut off at the end of the drain");
+        }
+        // The threads end when nobody can order them about any more; what they still run ends with them.
+        drop(self.crew);
+        self.ticker.stop();
+        drop(self.workers);
+    }
+}
