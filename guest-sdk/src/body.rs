@@ -11,7 +11,7 @@ use wasip2::io::streams::{InputStream, OutputStream, StreamError};
 use crate::error::Error;
 
 /// The most bytes that `blocking-write-and-flush` takes at once, by the definition of `wasi:io`.
-const ONE_WRITE: usize = 4096;
+pub(crate) const ONE_WRITE: usize = 4096;
 
 /// How much is asked of an arriving body where nobody says: the usual size of a host's own chunks.
 const CHUNK: usize = 64 * 1024;
@@ -189,7 +189,11 @@ impl Body {
             }
             Inner::Written(write) => {
                 write(writer)?;
-                writer.flush()
+                match writer.0.blocking_flush() {
+                    // As in `splice`: a host may close once it has the length that the head announced.
+                    Ok(()) | Err(StreamError::Closed) => Ok(()),
+                    Err(error) => Err(broken(&error)),
+                }
             }
             Inner::Unopened(..) => Err(unreadable()),
         }
@@ -253,8 +257,13 @@ impl Writer {
     fn splice(&mut self, from: &InputStream) -> Result<(), Error> {
         loop {
             match self.0.blocking_splice(from, CHUNK as u64) {
-                // Flushed at once: whoever sends piece by piece waits for the pieces that come back.
-                Ok(_) => self.0.flush().map_err(|error| broken(&error))?,
+                // Flushed at once: whoever sends piece by piece waits for the pieces that come back. Closed is no
+                // failure here, since a host may close as soon as it has the announced length.
+                Ok(_) => match self.0.blocking_flush() {
+                    Ok(()) => {}
+                    Err(StreamError::Closed) => return Ok(()),
+                    Err(error) => return Err(broken(&error)),
+                },
                 Err(StreamError::Closed) => return Ok(()),
                 Err(error) => return Err(broken(&error)),
             }

@@ -93,11 +93,15 @@ impl Error {
         problem
     }
 
-    /// Writes everything to standard error.
+    /// Writes everything to standard error, and to the host's own handle of it: the standard library's would add its
+    /// locks and buffers to every component.
     pub(crate) fn log(&self) {
-        use std::io::Write as _;
-        // `eprintln!` would panic where nobody takes standard error.
-        let _ = writeln!(std::io::stderr(), "{self:?}");
+        let line = format!("{self:?}\n");
+        let stream = wasip2::cli::stderr::get_stderr();
+        for piece in line.as_bytes().chunks(crate::body::ONE_WRITE) {
+            // Where nobody takes it, there is nobody to tell.
+            let _ = stream.blocking_write_and_flush(piece);
+        }
     }
 }
 

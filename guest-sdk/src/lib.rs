@@ -50,9 +50,10 @@
 //!
 //! # Size
 //!
-//! A function that takes nothing and gives a `&'static str` or a `&'static [u8]` is a component of 25 KB with three
-//! imports. Most of what [`Request`] adds (60 KB) is not the SDK but the standard library's way to panic, which comes
-//! with the first panic that the compiler cannot rule out.
+//! A function that takes nothing and gives a `&'static str` or a `&'static [u8]` is a component of 23 KB with three
+//! imports, and instantiates the fastest. One that takes a [`Request`] has 130 KB and a dozen imports more: the crate
+//! `http`, and the standard library's way to panic, which comes with the first panic that the compiler cannot rule out.
+//! Build with `lto = true`, `codegen-units = 1`, `strip = true` and `opt-level = "s"`.
 
 mod body;
 mod error;

@@ -9,7 +9,8 @@ const HOUR_NS: u64 = 3_600_000_000_000;
 const MIB: usize = 1 << 20;
 
 fn fail(request: Request) -> Result<Response, Error> {
-    match request.uri().path() {
+    let (head, _body) = request.into_parts();
+    match head.uri.path() {
         "/ok" => Ok(Response::new("ok\n".into())),
         "/error" => Err(Error::new(StatusCode::IM_A_TEAPOT, "the function says no")),
         "/trap" => trap(),
