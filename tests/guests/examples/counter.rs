@@ -1,0 +1,14 @@
+//! Answers with the number of calls that this instance has seen: `1` says that it is fresh. It must never reset.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use guests::wasip2::http::types::{IncomingRequest, ResponseOutparam};
+
+static CALLS: AtomicU64 = AtomicU64::new(0);
+
+guests::guest!(handle);
+
+fn handle(_request: &IncomingRequest, answer: ResponseOutparam) {
+    let calls = CALLS.fetch_add(1, Ordering::Relaxed) + 1;
+    guests::respond(answer, 200, &calls.to_string());
+}
