@@ -98,7 +98,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 impl Token {
     /// A token as it was typed or kept.
     pub(super) fn new(text: &str) -> Result<Self, super::Usage> {
-        let wrong = || super::Usage("the token is empty or holds characters that no token has".to_owned());
+        let wrong =
+            || super::Usage("the token is empty or holds characters that no token has".to_owned());
         let text = text.trim();
         if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(wrong());
@@ -117,7 +118,11 @@ impl Call {
     }
 
     /// A call with a JSON body.
-    pub(super) fn json(method: Method, path: impl Into<String>, body: &impl Serialize) -> anyhow::Result<Self> {
+    pub(super) fn json(
+        method: Method,
+        path: impl Into<String>,
+        body: &impl Serialize,
+    ) -> anyhow::Result<Self> {
         let mut call = Self::new(method, path);
         call.content_type = Some(HeaderValue::from_static("application/json"));
         call.payload = call.payload.bytes(serde_json::to_vec(body)?);
@@ -156,7 +161,10 @@ impl Client {
             .header(header::USER_AGENT, concat!("spawnpoint/", env!("CARGO_PKG_VERSION")))
             .header(header::ACCEPT, "application/json")
             .body(call.payload)?;
-        let given = [(header::AUTHORIZATION, self.token.clone().map(|token| token.0)), (header::CONTENT_TYPE, call.content_type)];
+        let given = [
+            (header::AUTHORIZATION, self.token.clone().map(|token| token.0)),
+            (header::CONTENT_TYPE, call.content_type),
+        ];
         for (name, value) in given {
             if let Some(value) = value {
                 request.headers_mut().insert(name, value);
@@ -169,21 +177,29 @@ impl Client {
             return Err(self.refusal(status, &bytes).into());
         }
         let text: &[u8] = if bytes.is_empty() { b"null" } else { &bytes };
-        Ok(serde_json::from_slice(text).map_err(|_| ClientError::Foreign { origin: self.origin.clone(), status })?)
+        Ok(serde_json::from_slice(text)
+            .map_err(|_| ClientError::Foreign { origin: self.origin.clone(), status })?)
     }
 
     /// Reads all pages of a list, and joins what each holds under `items`.
-    pub(super) async fn all<T: DeserializeOwned>(&self, path: &str, items: &str) -> anyhow::Result<T> {
+    pub(super) async fn all<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        items: &str,
+    ) -> anyhow::Result<T> {
         let mut whole: Value = self.get(path).await?;
         while let Some(after) = whole["next"].as_str() {
             let mut page: Value = self.get(&format!("{path}?after={}", encoded(after))).await?;
             anyhow::ensure!(page["next"] != whole["next"], "the server repeats a page of `{path}`");
             whole["next"] = page["next"].take();
-            if let (Some(all), Some(more)) = (whole[items].as_array_mut(), page[items].as_array_mut()) {
+            if let (Some(all), Some(more)) =
+                (whole[items].as_array_mut(), page[items].as_array_mut())
+            {
                 all.append(more);
             }
         }
-        let foreign = |_| ClientError::Foreign { origin: self.origin.clone(), status: StatusCode::OK };
+        let foreign =
+            |_| ClientError::Foreign { origin: self.origin.clone(), status: StatusCode::OK };
         Ok(serde_json::from_value(whole).map_err(foreign)?)
     }
 
@@ -191,11 +207,17 @@ impl Client {
         let origin = self.origin.clone();
         let denied = matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
         match (serde_json::from_slice(bytes), denied) {
-            (Ok(Problem { code, detail, .. }), true) => ClientError::Denied { origin, code, detail },
-            (Ok(Problem { code, detail, .. }), false) => ClientError::Refused { status, code, detail },
-            (Err(_), true) => {
-                ClientError::Denied { origin, code: status.as_str().to_owned(), detail: status.to_string() }
+            (Ok(Problem { code, detail, .. }), true) => {
+                ClientError::Denied { origin, code, detail }
             }
+            (Ok(Problem { code, detail, .. }), false) => {
+                ClientError::Refused { status, code, detail }
+            }
+            (Err(_), true) => ClientError::Denied {
+                origin,
+                code: status.as_str().to_owned(),
+                detail: status.to_string(),
+            },
             (Err(_), false) => ClientError::Foreign { origin, status },
         }
     }

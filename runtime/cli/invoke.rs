@@ -94,26 +94,37 @@ pub(super) fn below(url: &str, path: &str) -> anyhow::Result<Uri> {
 /// Reads `NAME: VALUE`.
 pub(super) fn field(text: &str) -> Result<(HeaderName, HeaderValue), String> {
     let (name, value) = text.split_once(':').ok_or("allowed is `NAME: VALUE`")?;
-    let name = name.trim().parse().map_err(|_| "the name holds characters that no field name has")?;
-    let value = HeaderValue::from_str(value.trim()).map_err(|_| "the value holds control characters")?;
+    let name =
+        name.trim().parse().map_err(|_| "the name holds characters that no field name has")?;
+    let value =
+        HeaderValue::from_str(value.trim()).map_err(|_| "the value holds control characters")?;
     Ok((name, value))
 }
 
 fn request(args: &InvokeArgs, origin: &Origin, uri: &Uri) -> anyhow::Result<Request<Payload>> {
-    let (payload, is_json) = args.data.as_deref().map_or_else(|| Ok((Payload::default(), false)), payload)?;
+    let (payload, is_json) =
+        args.data.as_deref().map_or_else(|| Ok((Payload::default(), false)), payload)?;
     let usual = if args.data.is_some() { Method::POST } else { Method::GET };
     let mut request = Request::new(payload);
     *request.method_mut() = args.request.clone().unwrap_or(usual);
-    *request.uri_mut() = uri.path_and_query().map_or_else(|| Ok(Uri::from_static("/")), |path| path.as_str().parse())?;
+    *request.uri_mut() = uri
+        .path_and_query()
+        .map_or_else(|| Ok(Uri::from_static("/")), |path| path.as_str().parse())?;
     *request.headers_mut() = headers(&args.headers, origin, is_json)?;
     Ok(request)
 }
 
-fn headers(given: &[(HeaderName, HeaderValue)], origin: &Origin, is_json: bool) -> anyhow::Result<HeaderMap> {
+fn headers(
+    given: &[(HeaderName, HeaderValue)],
+    origin: &Origin,
+    is_json: bool,
+) -> anyhow::Result<HeaderMap> {
     let mut headers = HeaderMap::new();
     for (name, value) in given {
         if *name == header::CONTENT_LENGTH || *name == header::TRANSFER_ENCODING {
-            return Err(Usage(format!("field `{name}` follows from the body and cannot be given")).into());
+            return Err(
+                Usage(format!("field `{name}` follows from the body and cannot be given")).into()
+            );
         }
         headers.append(name, value.clone());
     }
@@ -132,15 +143,25 @@ fn payload(data: &str) -> anyhow::Result<(Payload, bool)> {
     if let Some(path) = data.strip_prefix('@') {
         let file = File::open(path).with_context(|| format!("`{path}` cannot be read"))?;
         let metadata = file.metadata().with_context(|| format!("`{path}` cannot be read"))?;
-        anyhow::ensure!(metadata.is_file(), "`{path}` is no regular file: its length must be known before it is sent");
+        anyhow::ensure!(
+            metadata.is_file(),
+            "`{path}` is no regular file: its length must be known before it is sent"
+        );
         let is_json = path.to_ascii_lowercase().ends_with(".json");
         return Ok((Payload::default().file(file, metadata.len()), is_json));
     }
     let mut bytes = data.as_bytes().to_vec();
     if data == "-" {
         bytes.clear();
-        io::stdin().lock().take(STDIN_BYTES + 1).read_to_end(&mut bytes).context("stdin cannot be read")?;
-        anyhow::ensure!(bytes.len() as u64 <= STDIN_BYTES, "stdin holds more than {STDIN_BYTES} bytes: send a file");
+        io::stdin()
+            .lock()
+            .take(STDIN_BYTES + 1)
+            .read_to_end(&mut bytes)
+            .context("stdin cannot be read")?;
+        anyhow::ensure!(
+            bytes.len() as u64 <= STDIN_BYTES,
+            "stdin holds more than {STDIN_BYTES} bytes: send a file"
+        );
     }
     // A lone word or number may be anything.
     let is_json = matches!(serde_json::from_slice(&bytes), Ok(Value::Object(_) | Value::Array(_)));
@@ -159,10 +180,15 @@ fn print_head(answer: &Response<Incoming>) -> anyhow::Result<()> {
     print::bytes(&head)
 }
 
-async fn stream(origin: &Origin, answer: Response<Incoming>, patience: Duration) -> anyhow::Result<()> {
+async fn stream(
+    origin: &Origin,
+    answer: Response<Incoming>,
+    patience: Duration,
+) -> anyhow::Result<()> {
     let mut body = answer.into_body();
     loop {
-        let silent = |_| ClientError::Timeout { origin: origin.clone(), seconds: patience.as_secs() };
+        let silent =
+            |_| ClientError::Timeout { origin: origin.clone(), seconds: patience.as_secs() };
         let Some(frame) = timeout(patience, body.frame()).await.map_err(silent)? else {
             return Ok(());
         };
@@ -174,7 +200,11 @@ async fn stream(origin: &Origin, answer: Response<Incoming>, patience: Duration)
 }
 
 /// `{status, headers, body}`; a body that is no text is in hexadecimal digits as `body_hex`.
-async fn print_json(origin: &Origin, answer: Response<Incoming>, patience: Duration) -> anyhow::Result<()> {
+async fn print_json(
+    origin: &Origin,
+    answer: Response<Incoming>,
+    patience: Duration,
+) -> anyhow::Result<()> {
     let status = answer.status().as_u16();
     let mut headers = Map::new();
     for (name, value) in answer.headers() {

@@ -1,4 +1,4 @@
-//! `list`: a tenant's functions.
+//! `list`: a tenant's functions. Must never show a part of them as if it were all.
 
 use std::process::ExitCode;
 
@@ -44,7 +44,8 @@ pub(super) fn shares(activation: &Activation) -> String {
         [only] => only.version.to_string(),
         several => {
             let share = |weight| u64::from(weight) * 100 / sum.max(1);
-            let each = several.iter().map(|each| format!("{} ({}%)", each.version, share(each.weight)));
+            let each =
+                several.iter().map(|each| format!("{} ({}%)", each.version, share(each.weight)));
             each.collect::<Vec<_>>().join(", ")
         }
     }

@@ -98,7 +98,10 @@ const USAGE: u8 = 2;
 const AUTH: u8 = 4;
 
 /// Does what `arguments` ask for; the whole of `main`.
-pub fn main(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>, roles: Roles) -> ExitCode {
+pub fn main(
+    arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>,
+    roles: Roles,
+) -> ExitCode {
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) => {

@@ -66,7 +66,11 @@ pub(super) fn is_watched() -> bool {
 pub(super) fn laid_out(head: &[&str], rows: Vec<Vec<String>>, ruled: bool) -> String {
     let rule = LineStyle::none().fill('─').junction('─');
     let mut table = Table::new();
-    table.load_style(if ruled { presets::NOTHING.header_separator(rule) } else { presets::NOTHING });
+    table.load_style(if ruled {
+        presets::NOTHING.header_separator(rule)
+    } else {
+        presets::NOTHING
+    });
     table.set_header(head.to_vec());
     table.add_rows(rows.into_iter().map(|row| row.into_iter().map(|cell| visible(&cell))));
     for column in table.column_iter_mut() {

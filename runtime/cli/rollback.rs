@@ -28,7 +28,11 @@ pub struct RollbackArgs {
 pub(super) async fn run(args: RollbackArgs) -> anyhow::Result<ExitCode> {
     let client = args.at.client()?;
     let request = match args.to {
-        Some(number) => ActivationRequest { version: Some(VersionNumber(number)), weights: None, revision: None },
+        Some(number) => ActivationRequest {
+            version: Some(VersionNumber(number)),
+            weights: None,
+            revision: None,
+        },
         None => one_back(&client, &args.target).await?,
     };
     let path = format!("{}/activation", args.target.path());
@@ -56,11 +60,15 @@ async fn one_back(client: &Client, target: &Target) -> anyhow::Result<Activation
 
 /// The version that was published before the one that answers.
 pub(super) fn before_active(versions: &[Version]) -> anyhow::Result<VersionNumber> {
-    let active: Vec<_> = versions.iter().filter(|each| each.active).map(|each| each.version).collect();
+    let active: Vec<_> =
+        versions.iter().filter(|each| each.active).map(|each| each.version).collect();
     let [active] = active[..] else {
         let numbers: Vec<_> = active.iter().map(ToString::to_string).collect();
         let numbers = if numbers.is_empty() { "none".to_owned() } else { numbers.join(" and ") };
-        return Err(Usage(format!("the version that answers is {numbers}: say with --to which one is to")).into());
+        return Err(Usage(format!(
+            "the version that answers is {numbers}: say with --to which one is to"
+        ))
+        .into());
     };
     let older = versions.iter().map(|each| each.version).filter(|number| *number < active);
     let Some(older) = older.max() else {

@@ -55,7 +55,11 @@ fn every_command_but_the_hidden_one_prints_json() {
         let leaves: Vec<_> = command.get_subcommands().collect();
         let leaves = if leaves.is_empty() { vec![command] } else { leaves };
         for leaf in leaves {
-            assert!(leaf.get_arguments().any(|each| each.get_id() == "json"), "{}", leaf.get_name());
+            assert!(
+                leaf.get_arguments().any(|each| each.get_id() == "json"),
+                "{}",
+                leaf.get_name()
+            );
         }
     }
 }
@@ -106,7 +110,8 @@ fn an_origin_is_a_host_and_a_port() {
     assert_eq!(origin("H:1").unwrap(), "http://h:1");
     assert_eq!(origin("http://[::1]:8081").unwrap(), "http://[::1]:8081");
     assert_eq!(origin("example.org").unwrap(), "http://example.org:80");
-    for wrong in ["", "http://", "http://h:1/v1", "ftp://h", "http://h:99999", "http://h:0", "a b"] {
+    for wrong in ["", "http://", "http://h:1/v1", "ftp://h", "http://h:99999", "http://h:0", "a b"]
+    {
         assert!(origin(wrong).is_err(), "{wrong}");
     }
     let error = origin("http://user:secret@h:1").unwrap_err();
@@ -155,6 +160,20 @@ fn the_token_of_this_machine_is_not_sent_to_another() {
 }
 
 #[test]
+fn an_empty_variable_and_a_torn_address_are_as_good_as_none() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("admin-address"), "http://").unwrap();
+    let empty = Some(String::new());
+    let at =
+        At { data_dir: Some(dir.path().into()), server: empty.clone(), token: empty, json: false };
+    let client = at.client().unwrap();
+    assert_eq!(
+        (client.origin().to_string(), client.has_token()),
+        ("http://127.0.0.1:8081".into(), false)
+    );
+}
+
+#[test]
 fn an_empty_data_directory_leaves_the_default_address() {
     let dir = tempfile::tempdir().unwrap();
     let client = At { data_dir: Some(dir.path().to_owned()), ..At::default() }.client().unwrap();
@@ -165,7 +184,8 @@ fn an_empty_data_directory_leaves_the_default_address() {
 #[test]
 fn each_kind_of_failure_has_its_exit_code() {
     let origin = Origin::parse("h:1").unwrap();
-    let denied = ClientError::Denied { origin: origin.clone(), code: String::new(), detail: String::new() };
+    let denied =
+        ClientError::Denied { origin: origin.clone(), code: String::new(), detail: String::new() };
     assert_eq!(exit_code(&denied.into()), 4);
     assert_eq!(exit_code(&ClientError::Timeout { origin, seconds: 1 }.into()), 1);
     assert_eq!(exit_code(&Usage(String::new()).into()), 2);
@@ -226,17 +246,23 @@ fn a_file_that_is_no_wasm_is_named_before_it_is_sent() {
         diagnose::open(&path).map(|(_, length)| length).map_err(|error| format!("{error:#}"))
     };
     assert_eq!(open("a.wasm", b"\0asm\x0d\0\x01\0rest").unwrap(), 12);
-    assert!(open("main.rs", b"fn main() {}").unwrap_err().contains("Rust source"));
+    assert!(open("main.rs", b"// hello").unwrap_err().contains("cargo build --release"));
+    assert!(open("a.py", b"import os").unwrap_err().contains("Python source"));
     assert!(open("a.wat", b"(module)").unwrap_err().contains("wasm-tools parse"));
     assert!(open("empty", b"").unwrap_err().contains("an empty file"));
     let absent = diagnose::open(&dir.path().join("wasm32-wasip2/release/a.wasm")).unwrap_err();
-    assert!(absent.to_string().contains("cargo build --release --target wasm32-wasip2"), "{absent}");
+    assert!(
+        absent.to_string().contains("cargo build --release --target wasm32-wasip2"),
+        "{absent}"
+    );
     assert!(diagnose::open(dir.path()).unwrap_err().to_string().contains("a directory"));
 }
 
 #[test]
 fn a_table_is_ruled_on_a_terminal_and_plain_elsewhere() {
-    let rows = || vec![vec!["a\x1b[2J".to_owned(), "1".to_owned()], vec!["longer".to_owned(), "2".to_owned()]];
+    let rows = || {
+        vec![vec!["a\x1b[2J".to_owned(), "1".to_owned()], vec!["longer".to_owned(), "2".to_owned()]]
+    };
     let plain = print::laid_out(&["NAME", "N"], rows(), false);
     assert_eq!(plain, "NAME    N\na\u{fffd}[2J   1\nlonger  2");
     let ruled = print::laid_out(&["NAME", "N"], rows(), true);

@@ -57,7 +57,8 @@ async fn answer(
     log: Log,
 ) -> Result<Response<Full<bytes::Bytes>>, Infallible> {
     let (head, body) = request.into_parts();
-    let body = if script.reads { body.collect().await.unwrap().to_bytes().to_vec() } else { Vec::new() };
+    let body =
+        if script.reads { body.collect().await.unwrap().to_bytes().to_vec() } else { Vec::new() };
     let uri = head.uri.to_string();
     let (status, text) = (script.answer)(&uri);
     log.lock().unwrap().push(Heard { method: head.method, uri, headers: head.headers, body });
@@ -96,7 +97,8 @@ async fn a_call_carries_the_token_and_its_length() {
 
 #[tokio::test]
 async fn a_refusal_before_the_body_is_read_is_heard() {
-    let (client, log) = serve(Script { reads: false, answer: |_| problem(401, "unauthorized", "no") }).await;
+    let (client, log) =
+        serve(Script { reads: false, answer: |_| problem(401, "unauthorized", "no") }).await;
     let mut call = Call::new(Method::PUT, "/v1/x");
     let (_file, payload) = upload(8 << 20);
     call.payload = payload;
@@ -108,7 +110,8 @@ async fn a_refusal_before_the_body_is_read_is_heard() {
 
 #[tokio::test]
 async fn a_problem_is_told_with_its_detail_and_code() {
-    let (client, _) = serve(Script { reads: true, answer: |_| problem(422, "not_wasm", "found a PNG") }).await;
+    let (client, _) =
+        serve(Script { reads: true, answer: |_| problem(422, "not_wasm", "found a PNG") }).await;
     let error = client.get::<Value>("/").await.unwrap_err();
     assert_eq!(error.to_string(), "found a PNG (code not_wasm)");
     assert_eq!(exit_code(&error), 1);
@@ -164,7 +167,8 @@ async fn a_manifest_goes_before_the_wasm() {
     let (client, log) = serve(Script { reads: true, answer: |_| (200, "{}".into()) }).await;
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(b"\0asm").unwrap();
-    let (payload, content_type) = form::body(&Manifest::default(), file.reopen().unwrap(), 4).unwrap();
+    let (payload, content_type) =
+        form::body(&Manifest::default(), file.reopen().unwrap(), 4).unwrap();
     let mut call = Call::new(Method::PUT, "/");
     call.payload = payload;
     call.content_type = Some(content_type);
@@ -175,7 +179,13 @@ async fn a_manifest_goes_before_the_wasm() {
     let text = std::str::from_utf8(&log[0].body).unwrap();
     let parts: Vec<_> = text.split(&format!("--{boundary}")).collect();
     assert_eq!(parts.len(), 4);
-    assert!(parts[1].contains("name=\"manifest\"") && parts[1].ends_with("\r\n\r\n{\"limits\":{}}\r\n"), "{text}");
-    assert!(parts[2].contains("name=\"wasm\"") && parts[2].ends_with("\r\n\r\n\0asm\r\n"), "{text}");
+    assert!(
+        parts[1].contains("name=\"manifest\"") && parts[1].ends_with("\r\n\r\n{\"limits\":{}}\r\n"),
+        "{text}"
+    );
+    assert!(
+        parts[2].contains("name=\"wasm\"") && parts[2].ends_with("\r\n\r\n\0asm\r\n"),
+        "{text}"
+    );
     assert_eq!(parts[3], "--\r\n");
 }
