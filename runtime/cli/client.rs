@@ -239,6 +239,9 @@ impl ClientError {
                 Some("--server wants the address after `admin=` in the line that `spawnpoint serve` prints".to_owned())
             }
             Self::NoToken { .. } => Some("be the user who runs the server, or give the token with --token".to_owned()),
+            Self::Refused { code, .. } if code == "no_such_tenant" => {
+                Some("create it with `spawnpoint tenant create TENANT`".to_owned())
+            }
             _ => None,
         }
     }

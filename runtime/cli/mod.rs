@@ -29,6 +29,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 pub use demo::DemoArgs;
+pub use print::ready;
 pub use serve::{LogFormat, ServeArgs};
 
 use client::{ClientError, OriginError};

@@ -5,7 +5,6 @@ use std::process::ExitCode;
 use anyhow::bail;
 use clap::Args;
 use http::Method;
-use serde_json::{Value, json};
 
 use super::at::{At, Target};
 use super::client::{Call, Client};
@@ -36,12 +35,9 @@ pub(super) async fn run(args: RollbackArgs) -> anyhow::Result<ExitCode> {
         None => one_back(&client, &args.target).await?,
     };
     let path = format!("{}/activation", args.target.path());
-    let answer: Value = client.call(Call::json(Method::PUT, path, &request)?).await?;
+    let function: Function = client.call(Call::json(Method::PUT, path, &request)?).await?;
     if args.at.json {
-        let Target { owner, function } = &args.target;
-        print::json(&json!({
-            "tenant": owner.tenant, "function": function, "version": request.version, "activation": answer,
-        }))?;
+        print::json(&function)?;
     } else if let Some(version) = request.version {
         print::line(&format!("version {version} of {} answers", args.target))?;
     }
