@@ -70,7 +70,10 @@ pub(super) async fn deploy(
         return Err(CatalogError::NoSuchTenant(tenant).into());
     }
     let place = admin.uploads.clone().try_acquire_owned().map_err(|_| {
-        Refusal::new(Code::Overloaded, format!("{UPLOADS} uploads are in progress, the most that this server takes"))
+        Refusal::new(
+            Code::Overloaded,
+            format!("{UPLOADS} uploads are in progress, the most that this server takes"),
+        )
     })?;
     let (head, body) = request.into_parts();
     let form = form(&head.headers)?;

@@ -27,9 +27,8 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
     async fn from_request(request: Request, _: &S) -> Result<Self, Refusal> {
         let (parts, body) = request.into_parts();
         check_type(&parts.headers)?;
-        let too_large = || {
-            Refusal::new(Code::PayloadTooLarge, format!("a JSON body has at most {JSON_BYTES} bytes"))
-        };
+        let too_large =
+            || Refusal::new(Code::PayloadTooLarge, format!("a JSON body has at most {JSON_BYTES} bytes"));
         let least = usize::try_from(http_body::Body::size_hint(&body).lower()).unwrap_or(usize::MAX);
         if least > JSON_BYTES {
             return Err(too_large());

@@ -45,7 +45,9 @@ impl<S: Send + Sync> FromRequestParts<S> for Page {
                 }
                 other => {
                     let other = other.escape_default();
-                    return Err(refuse(format!("`{other}` is no parameter: allowed are `after` and `limit`")));
+                    return Err(refuse(format!(
+                        "`{other}` is no parameter: allowed are `after` and `limit`"
+                    )));
                 }
             }
         }

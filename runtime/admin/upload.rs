@@ -133,7 +133,8 @@ impl Upload {
                 return Err(Refusal::new(Code::UploadTimeout, detail));
             };
             let Some(frame) = frame else { return Ok(None) };
-            let frame = frame.map_err(|_| Refusal::new(Code::UploadAborted, "the body broke off before its end"))?;
+            let frame =
+                frame.map_err(|_| Refusal::new(Code::UploadAborted, "the body broke off before its end"))?;
             // Trailers carry nothing that is read here.
             let Ok(data) = frame.into_data() else { continue };
             let left = self.left.checked_sub(data.len() as u64);

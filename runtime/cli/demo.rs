@@ -15,8 +15,8 @@ use serde::Serialize;
 
 use super::client::{Call, Client, Origin, Payload, Token, collect, exchange};
 use super::guests::{Which, build};
-use super::serve::{Ends, control_plane, start};
 use super::print;
+use super::serve::{Ends, control_plane, start};
 use crate::admin::wire::{Cold, ColdDrop, ColdRequest, Deployed, Tenant};
 use crate::settings::Flags;
 use crate::telemetry;
@@ -207,9 +207,7 @@ async fn get(url: &str) -> anyhow::Result<Called> {
     let uri: Uri = url.parse()?;
     let origin = Origin::of(&uri)?;
     let path = uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
-    let request = Request::get(path)
-        .header(header::HOST, origin.authority())
-        .body(Payload::default())?;
+    let request = Request::get(path).header(header::HOST, origin.authority()).body(Payload::default())?;
     let began = Instant::now();
     let answer = exchange(&origin, request, PATIENCE).await?;
     let (status, headers) = (answer.status().as_u16(), answer.headers().clone());

@@ -80,14 +80,7 @@ pub(super) fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
         // Listened for before anything starts, so that an early signal ends the server in order too.
         let mut ends = Ends::listen()?;
         let running = start(settings).await?;
-        if json {
-            let (ingress, admin) = (running.ingress, running.admin);
-            print::json(&serde_json::json!({
-                "ready": true, "ingress": format!("http://{ingress}"), "admin": format!("http://{admin}"),
-            }))?;
-        } else {
-            print::line(&format!("ready ingress=http://{} admin=http://{}", running.ingress, running.admin))?;
-        }
+        print::ready(running.ingress, running.admin, json)?;
         ends.wait().await;
         tracing::info!("draining");
         running.stop().await;
