@@ -205,10 +205,10 @@ async fn a_function_that_is_not_there_cannot_be_made_cold() {
 
 #[tokio::test]
 async fn a_panic_is_an_answer() {
-    let mut rig = Rig::new().await;
     async fn panics() {
         panic!("on purpose")
     }
+    let mut rig = Rig::new().await;
     rig.router = Router::new().route("/", get(panics)).layer(from_fn(service::watched));
     rig.ask("GET", "/", Body::empty()).await.refused(500, "host_error");
 }

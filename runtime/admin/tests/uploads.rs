@@ -25,6 +25,9 @@ fn untouched() -> Body {
     }))
 }
 
+/// Parts, the code and what the detail names.
+type Case<'a> = (&'a [(&'a str, &'a str)], &'a str, &'a str);
+
 const FORM: (&str, &str) = ("content-type", "multipart/form-data; boundary=b");
 
 #[tokio::test]
@@ -99,13 +102,14 @@ async fn a_blob_that_something_refers_to_outlives_a_failed_deploy() {
 async fn a_form_is_checked_part_by_part() {
     let rig = Rig::new().await;
     let send = async |parts: &[(&str, &str)]| rig.ask_with("PUT", PATH, &[FORM], form(parts)).await;
-    let cases: &[(&[(&str, &str)], &str, &str)] = &[
+    let cases: &[Case] = &[
         (&[], "invalid_multipart", "`wasm` is missing"),
         (&[("manifest", "{}")], "invalid_multipart", "`wasm` is missing"),
         (&[("wasm", "x"), ("wasm", "x")], "invalid_multipart", "`wasm` comes twice"),
         (&[("manifest", "{}"), ("manifest", "{}")], "invalid_multipart", "`manifest` comes twice"),
         (&[("wasm", "x"), ("notes", "x")], "invalid_multipart", "`notes`: allowed are `wasm` and `manifest`"),
         (&[("manifest", "{"), ("wasm", "x")], "invalid_manifest", "EOF"),
+        (&[("manifest", "[]"), ("wasm", "x")], "invalid_manifest", "a JSON object"),
         (&[("wasm", "x"), ("manifest", r#"{"limit":{}}"#)], "invalid_manifest", "unknown field `limit`, expected one of"),
         (&[("manifest", r#"{"limits":{"cpu_ms":0}}"#)], "invalid_limit", "`limits.cpu_ms` is 0: allowed is 1 to 60000"),
         (&[("manifest", r#"{"reuse":{"max_requests":0}}"#)], "invalid_manifest", "`reuse.max_requests` is 0"),
