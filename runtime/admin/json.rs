@@ -45,10 +45,17 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
                 Refusal::new(Code::UploadAborted, "the body broke off before its end")
             }
         })?;
-        let parsed = serde_json::from_slice(&bytes.to_bytes());
-        let value = parsed.map_err(|error| Refusal::new(Code::InvalidJson, cut(&error.to_string())))?;
+        let value = object(&bytes.to_bytes()).map_err(|why| Refusal::new(Code::InvalidJson, why))?;
         Ok(Self(value))
     }
+}
+
+/// One JSON object. Serde would take an array for a struct too, by position: nobody means that.
+pub(super) fn object<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
+    if bytes.trim_ascii_start().first().is_some_and(|first| *first != b'{') {
+        return Err("expected a JSON object".to_owned());
+    }
+    serde_json::from_slice(bytes).map_err(|error| cut(&error.to_string()))
 }
 
 /// JSON, or nothing said.
