@@ -156,7 +156,12 @@ impl Answer {
     /// Checks that this is a refusal in the one form there is, and gives its detail.
     #[track_caller]
     fn refused(&self, status: u16, code: &str) -> String {
-        assert_eq!((self.status.as_u16(), self.header("x-spawnpoint-error")), (status, code), "{}", self.text);
+        assert_eq!(
+            (self.status.as_u16(), self.header("x-spawnpoint-error")),
+            (status, code),
+            "{}",
+            self.text
+        );
         assert_eq!(self.header("content-type"), "application/problem+json");
         let json = self.json();
         assert_eq!(json["code"], code);

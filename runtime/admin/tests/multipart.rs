@@ -22,7 +22,8 @@ fn split(body: &[u8], piece: usize) -> Result<Vec<(String, Vec<u8>)>, Malformed>
 fn body(parts: &[(&str, &[u8])]) -> Vec<u8> {
     let mut body = Vec::new();
     for (name, content) in parts {
-        let head = format!("--XX\r\nContent-Disposition: form-data; name=\"{name}\"\r\nContent-Type: a/b\r\n\r\n");
+        let head =
+            format!("--XX\r\nContent-Disposition: form-data; name=\"{name}\"\r\nContent-Type: a/b\r\n\r\n");
         body.extend_from_slice(head.as_bytes());
         body.extend_from_slice(content);
         body.extend_from_slice(b"\r\n");
@@ -37,8 +38,11 @@ fn a_body_is_taken_apart_wherever_it_is_cut() {
     let body = body(&[("wasm", content), ("manifest", b""), ("x", b"--XX--")]);
     for piece in 1..=body.len() {
         let parts = split(&body, piece).unwrap();
-        let expected: Vec<(String, Vec<u8>)> =
-            vec![("wasm".into(), content.into()), ("manifest".into(), vec![]), ("x".into(), b"--XX--".into())];
+        let expected: Vec<(String, Vec<u8>)> = vec![
+            ("wasm".into(), content.into()),
+            ("manifest".into(), vec![]),
+            ("x".into(), b"--XX--".into()),
+        ];
         assert_eq!(parts, expected, "in pieces of {piece}");
     }
 }
@@ -77,12 +81,17 @@ fn what_is_wrong_is_named() {
     assert_eq!(head("content-type: a/b"), Err(Malformed::NoName));
     assert_eq!(head("content-disposition: attachment; name=\"x\""), Err(Malformed::NoName));
     assert_eq!(head("content-disposition: form-data; name=\"x"), Err(Malformed::NoName));
-    assert_eq!(head("content-disposition: form-data; filename=\"a;name=b\"; name=\"w\\\"x\"").unwrap()[0].0, "w\"x");
+    assert_eq!(
+        head("content-disposition: form-data; filename=\"a;name=b\"; name=\"w\\\"x\"").unwrap()[0].0,
+        "w\"x"
+    );
     assert_eq!(head(&"x".repeat(5_000)), Err(Malformed::LongHead));
     assert_eq!(split(b"--XXY\r\n", 7), Err(Malformed::AfterBoundary));
     assert_eq!(split(b"--XX\r\ncontent", 7), Err(Malformed::Cut));
     assert_eq!(split(b"nothing", 7), Err(Malformed::Cut));
-    for wrong in ["multipart/form-data", "multipart/form-data; boundary=", "multipart/form-data; boundary=\"a\nb\""] {
+    for wrong in
+        ["multipart/form-data", "multipart/form-data; boundary=", "multipart/form-data; boundary=\"a\nb\""]
+    {
         assert_eq!(Splitter::new(wrong).unwrap_err(), Malformed::Boundary);
     }
     let long = format!("multipart/form-data; boundary={}", "a".repeat(71));

@@ -18,7 +18,10 @@ fn the_checked_in_description_is_what_is_served() {
         std::fs::write(&file, &text).unwrap();
     }
     let kept = std::fs::read_to_string(&file).unwrap_or_default();
-    assert!(kept == text, "runtime/admin/openapi.json is not what is served: look at the change, then run this test with {BLESS}=1");
+    assert!(
+        kept == text,
+        "runtime/admin/openapi.json is not what is served: look at the change, then run this test with {BLESS}=1"
+    );
 }
 
 #[test]
@@ -41,7 +44,10 @@ async fn the_description_is_open_and_says_what_is_not() {
             operations += 1;
             let open = operation["security"] == serde_json::json!([{}]);
             assert_eq!(open, !path.starts_with("/v1"), "{method} {path}");
-            assert!(operation["summary"].is_string() && operation["operationId"].is_string(), "{method} {path}");
+            assert!(
+                operation["summary"].is_string() && operation["operationId"].is_string(),
+                "{method} {path}"
+            );
         }
     }
     assert_eq!(operations, 14);

@@ -134,7 +134,10 @@ fn the_platforms_own_failure_shows_nothing_of_its_cause() {
         DeployError::Host(LoadFailure::Blob(BlobError::Interrupted)),
     ] {
         let (status, code, detail) = row(error);
-        assert_eq!((status, code, detail.as_str()), (500, "host_error", "the platform failed; its log says why"));
+        assert_eq!(
+            (status, code, detail.as_str()),
+            (500, "host_error", "the platform failed; its log says why")
+        );
     }
 }
 

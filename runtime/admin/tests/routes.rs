@@ -15,8 +15,12 @@ async fn everything_below_v1_needs_the_token() {
     let bearer = |token: &str| format!("Bearer {token}");
     let wrong = bearer(&"0".repeat(64));
     let basic = format!("Basic {}", rig.token);
-    for (method, path) in [("GET", "/v1/tenants"), ("PUT", "/v1/tenants/a"), ("GET", "/v1"), ("GET", "/v1/nothing")] {
-        for headers in [vec![], vec![("authorization", wrong.as_str())], vec![("authorization", basic.as_str())]] {
+    for (method, path) in
+        [("GET", "/v1/tenants"), ("PUT", "/v1/tenants/a"), ("GET", "/v1"), ("GET", "/v1/nothing")]
+    {
+        for headers in
+            [vec![], vec![("authorization", wrong.as_str())], vec![("authorization", basic.as_str())]]
+        {
             let answer = rig.send(method, path, &headers, Body::empty()).await;
             answer.refused(401, "unauthorized");
             assert!(answer.header("www-authenticate").starts_with("Bearer"));
@@ -59,7 +63,8 @@ async fn what_is_not_there_and_not_allowed_is_said_in_the_same_form() {
 async fn a_wrong_name_is_refused_with_what_is_allowed() {
     let rig = Rig::new().await;
     for name in ["UPPER", "a_b", "-a", "a-", "%2e%2e", "a%2fb", &"a".repeat(64), "%F0%9F%98%80", "a%00"] {
-        let detail = rig.ask("PUT", &format!("/v1/tenants/{name}"), Body::empty()).await.refused(400, "invalid_name");
+        let detail =
+            rig.ask("PUT", &format!("/v1/tenants/{name}"), Body::empty()).await.refused(400, "invalid_name");
         assert!(detail.contains("tenant name") && detail.contains("1 to 63"), "{detail}");
         let path = format!("/v1/tenants/default/functions/{name}");
         let detail = rig.ask("PUT", &path, "x").await.refused(400, "invalid_name");
@@ -94,7 +99,8 @@ async fn a_list_comes_in_pages_without_an_empty_last_one() {
     let (mut path, mut pages) = ("/v1/tenants?limit=2".to_owned(), Vec::new());
     loop {
         let page = rig.ask("GET", &path, Body::empty()).await.json();
-        let names = page["tenants"].as_array().unwrap().iter().map(|t| t["tenant"].as_str().unwrap().to_owned());
+        let names =
+            page["tenants"].as_array().unwrap().iter().map(|t| t["tenant"].as_str().unwrap().to_owned());
         pages.push(names.collect::<Vec<_>>());
         let Some(next) = page["next"].as_str() else { break };
         path = format!("/v1/tenants?limit=2&after={next}");
@@ -137,7 +143,8 @@ async fn functions_and_versions_are_shown_as_they_are() {
     assert_eq!(first["versions"][0]["active"], false);
     assert_eq!(first["versions"][0]["limits"]["cpu_ms"], 1000);
     let next = first["next"].as_str().unwrap();
-    let second = rig.ask("GET", &format!("{function}/versions?limit=1&after={next}"), Body::empty()).await.json();
+    let second =
+        rig.ask("GET", &format!("{function}/versions?limit=1&after={next}"), Body::empty()).await.json();
     assert_eq!(second["versions"][0]["digest"], format!("sha256:{}", "02".repeat(32)));
     assert_eq!(second["versions"][0]["active"], true);
     assert!(second.get("next").is_none());
@@ -155,7 +162,11 @@ async fn a_wrong_activation_is_refused_by_name() {
         ("{", "invalid_json", "EOF"),
         ("", "invalid_json", "EOF"),
         ("[]", "invalid_json", "expected"),
-        (r#"{"verion":1}"#, "invalid_json", "unknown field `verion`, expected one of `version`, `weights`, `revision`"),
+        (
+            r#"{"verion":1}"#,
+            "invalid_json",
+            "unknown field `verion`, expected one of `version`, `weights`, `revision`",
+        ),
         (r#"{"version":-1}"#, "invalid_json", "-1"),
         ("{}", "invalid_activation", "either `version` or `weights`"),
         (r#"{"version":1,"weights":[]}"#, "invalid_activation", "either"),

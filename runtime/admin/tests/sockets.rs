@@ -30,7 +30,9 @@ async fn served() -> Served {
 impl Served {
     fn upload(&self, headers: &str) -> String {
         let token = &self.rig.token;
-        format!("PUT /v1/tenants/default/functions/f HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {token}\r\n{headers}\r\n\r\n")
+        format!(
+            "PUT /v1/tenants/default/functions/f HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {token}\r\n{headers}\r\n\r\n"
+        )
     }
 }
 

@@ -34,7 +34,9 @@ fn a_file_that_holds_no_token_is_refused_and_stays() {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join(TOKEN_FILE);
     let upper = "A".repeat(64);
-    for wrong in ["", "\n", "short", &upper, &"0".repeat(63), &"0".repeat(1000), &format!("{}\n\n", "0".repeat(64))] {
+    for wrong in
+        ["", "\n", "short", &upper, &"0".repeat(63), &"0".repeat(1000), &format!("{}\n\n", "0".repeat(64))]
+    {
         fs::write(&path, wrong).unwrap();
         let error = Token::open(dir.path()).unwrap_err();
         assert!(matches!(error, TokenError::Invalid { .. }), "{wrong}: {error}");

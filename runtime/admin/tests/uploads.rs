@@ -14,15 +14,16 @@ fn form(parts: &[(&str, &str)]) -> String {
 /// A body whose length nobody is told.
 fn stream(bytes: usize) -> Body {
     let chunk = 64 * 1024;
-    let chunks = (0..bytes.div_ceil(chunk)).map(move |at| Ok::<_, std::io::Error>(vec![0_u8; chunk.min(bytes - at * chunk)]));
+    let chunks = (0..bytes.div_ceil(chunk))
+        .map(move |at| Ok::<_, std::io::Error>(vec![0_u8; chunk.min(bytes - at * chunk)]));
     Body::from_stream(futures_util::stream::iter(chunks))
 }
 
 /// A body that must not be read.
 fn untouched() -> Body {
-    Body::from_stream(futures_util::stream::poll_fn(|_| -> std::task::Poll<Option<Result<Vec<u8>, std::io::Error>>> {
-        panic!("the body was read")
-    }))
+    Body::from_stream(futures_util::stream::poll_fn(
+        |_| -> std::task::Poll<Option<Result<Vec<u8>, std::io::Error>>> { panic!("the body was read") },
+    ))
 }
 
 /// Parts, the code and what the detail names.
@@ -110,8 +111,16 @@ async fn a_form_is_checked_part_by_part() {
         (&[("wasm", "x"), ("notes", "x")], "invalid_multipart", "`notes`: allowed are `wasm` and `manifest`"),
         (&[("manifest", "{"), ("wasm", "x")], "invalid_manifest", "EOF"),
         (&[("manifest", "[]"), ("wasm", "x")], "invalid_manifest", "a JSON object"),
-        (&[("wasm", "x"), ("manifest", r#"{"limit":{}}"#)], "invalid_manifest", "unknown field `limit`, expected one of"),
-        (&[("manifest", r#"{"limits":{"cpu_ms":0}}"#)], "invalid_limit", "`limits.cpu_ms` is 0: allowed is 1 to 60000"),
+        (
+            &[("wasm", "x"), ("manifest", r#"{"limit":{}}"#)],
+            "invalid_manifest",
+            "unknown field `limit`, expected one of",
+        ),
+        (
+            &[("manifest", r#"{"limits":{"cpu_ms":0}}"#)],
+            "invalid_limit",
+            "`limits.cpu_ms` is 0: allowed is 1 to 60000",
+        ),
         (&[("manifest", r#"{"reuse":{"max_requests":0}}"#)], "invalid_manifest", "`reuse.max_requests` is 0"),
         (&[("manifest", &" ".repeat(70_000))], "invalid_manifest", "65536 bytes"),
     ];
@@ -133,7 +142,10 @@ async fn a_body_that_is_not_what_its_digest_says_is_refused() {
     // Of `bytes`, from another program.
     let right = "sha-512=:AA==:, sha-256=:J3CJ2RwL308uaGK6fkoHYFEZQx9dE/cm3TUrBvGyBqk=:";
     let wrong = "sha-256=:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=:";
-    let detail = rig.ask_with("PUT", PATH, &[("content-digest", wrong)], "bytes").await.refused(400, "digest_mismatch");
+    let detail = rig
+        .ask_with("PUT", PATH, &[("content-digest", wrong)], "bytes")
+        .await
+        .refused(400, "digest_mismatch");
     assert!(detail.contains("not `sha-256=:AAAA"), "{detail}");
     assert_eq!(rig.kept(), 0);
     let answer = rig.ask_with("PUT", PATH, &[("content-digest", right)], "bytes").await;
