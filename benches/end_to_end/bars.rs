@@ -15,7 +15,7 @@ pub(crate) struct Bar {
     pub(crate) what: String,
     pub(crate) unit: &'static str,
     pub(crate) measured: Option<f64>,
-    pub(crate) bar: f64,
+    pub(crate) goal: f64,
     pub(crate) strive: f64,
     pub(crate) met: Option<bool>,
 }
@@ -86,10 +86,10 @@ fn over(rows: &[Row], mine: &str, theirs: &str) -> Option<f64> {
     Some(clean(rows, mine)?.over(clean(rows, theirs)?))
 }
 
-fn at_least(what: &str, unit: &'static str, measured: Option<f64>, (bar, strive): (f64, f64)) -> Bar {
-    Bar { what: what.to_owned(), unit, measured, bar, strive, met: measured.map(|value| value >= bar) }
+fn at_least(what: &str, unit: &'static str, measured: Option<f64>, (goal, strive): (f64, f64)) -> Bar {
+    Bar { what: what.to_owned(), unit, measured, goal, strive, met: measured.map(|value| value >= goal) }
 }
 
-fn at_most(what: &str, unit: &'static str, measured: Option<f64>, (bar, strive): (f64, f64)) -> Bar {
-    Bar { what: what.to_owned(), unit, measured, bar, strive, met: measured.map(|value| value <= bar) }
+fn at_most(what: &str, unit: &'static str, measured: Option<f64>, (goal, strive): (f64, f64)) -> Bar {
+    Bar { what: what.to_owned(), unit, measured, goal, strive, met: measured.map(|value| value <= goal) }
 }

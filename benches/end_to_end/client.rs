@@ -17,7 +17,7 @@ pub(crate) struct Client {
 }
 
 /// Everything here answers within this, or is broken.
-const LIMIT: Duration = Duration::from_secs(120);
+const LIMIT: Duration = Duration::from_mins(2);
 
 impl Client {
     pub(crate) fn connect(address: SocketAddr) -> Result<Self> {

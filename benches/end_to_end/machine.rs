@@ -5,8 +5,6 @@ use std::process::Command;
 
 use serde::Serialize;
 
-use crate::process;
-
 /// Facts that a reader needs to judge a figure.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Machine {
@@ -25,14 +23,14 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    pub(crate) fn look(pinning: String) -> Self {
+    pub(crate) fn look(cores: usize, pinning: String) -> Self {
         let info = read("/proc/cpuinfo");
         let cpu = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
         let memory = read("/proc/meminfo");
         let memory = memory.lines().find_map(|line| line.strip_prefix("MemTotal:")?.strip_suffix("kB"));
         Self {
             cpu: cpu.map_or("unknown".to_owned(), |(_, name)| name.to_owned()),
-            cores: process::cores().len(),
+            cores,
             memory_mib: memory.and_then(|kib| kib.trim().parse::<u64>().ok()).unwrap_or(0) / 1024,
             kernel: read("/proc/sys/kernel/osrelease").trim().to_owned(),
             compiler: says("rustc", &["--version"]),

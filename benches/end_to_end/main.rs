@@ -3,12 +3,6 @@
 //!
 //! The same program is the harness, the control, the load and the step that pins each of them: see `__` below.
 
-#![expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a harness reports to whoever runs it: figures on stdout, progress on stderr"
-)]
-
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -90,9 +84,10 @@ fn harness(options: &Options) -> Result<ExitCode> {
     let sizes = options.sizes()?;
     let folder = tempfile::Builder::new().prefix("spawnpoint-bench-").tempdir()?;
     end_on_signal(folder.path().to_owned())?;
-    let (place, shape, pinning) = places(options, &sizes, folder.path().to_owned());
+    let cores = process::cores();
+    let (place, shape, pinning) = places(options, &sizes, &cores, folder.path().to_owned());
     let mut report = Report {
-        machine: Machine::look(pinning),
+        machine: Machine::look(cores.len(), pinning),
         cores: options.cores,
         made: format!(
             "{} interleaved rounds of {:?}, {} connections; ratios are medians of the ratios within a round.",
@@ -123,9 +118,8 @@ fn harness(options: &Options) -> Result<ExitCode> {
 }
 
 /// Who runs where, and a sentence about it.
-fn places(options: &Options, sizes: &Sizes, dir: PathBuf) -> (Place, Shape, String) {
-    let cores = process::cores();
-    let (server, load, threads, pinning) = match (options.cores, cores.as_slice()) {
+fn places(options: &Options, sizes: &Sizes, cores: &[usize], dir: PathBuf) -> (Place, Shape, String) {
+    let (server, load, threads, pinning) = match (options.cores, cores) {
         (Cores::One, [first, second, ..]) => (
             vec![*first],
             vec![*second],
@@ -148,6 +142,7 @@ fn places(options: &Options, sizes: &Sizes, dir: PathBuf) -> (Place, Shape, Stri
         cpus: server,
         threads,
         connections: sizes.connections,
+        cores: cores.to_vec(),
         dir,
     };
     let shape = Shape { connections: sizes.connections, threads, measured: sizes.measured, cpus: load };

@@ -28,7 +28,7 @@ pub(crate) struct Launch {
 
 /// A running child; ends with this value.
 pub(crate) struct Child {
-    child: process::Child,
+    process: process::Child,
     log: PathBuf,
     started: Instant,
     name: String,
@@ -71,10 +71,10 @@ impl Launch {
     /// Starts it with both outputs in `log`.
     pub(crate) fn start(&self, name: &str, log: &Path) -> Result<Child> {
         let file = File::create(log)?;
-        let child = self.command()?.stdout(file.try_clone()?).stderr(file).spawn()?;
-        live().push(child.id());
+        let process = self.command()?.stdout(file.try_clone()?).stderr(file).spawn()?;
+        live().push(process.id());
         let started = Instant::now();
-        Ok(Child { child, log: log.to_owned(), started, name: name.to_owned() })
+        Ok(Child { process, log: log.to_owned(), started, name: name.to_owned() })
     }
 
     fn command(&self) -> Result<Command> {
@@ -99,7 +99,7 @@ impl Launch {
 
 impl Child {
     pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
+        self.process.id()
     }
 
     pub(crate) fn started(&self) -> Instant {
@@ -115,7 +115,7 @@ impl Child {
             if let Some(found) = whole.lines().find_map(&pick) {
                 return Ok(found);
             }
-            if let Some(status) = self.child.try_wait()? {
+            if let Some(status) = self.process.try_wait()? {
                 bail!("{} ended at its start, {status}: {}", self.name, self.last_words());
             }
             std::thread::sleep(Duration::from_micros(200));
@@ -144,7 +144,7 @@ impl Child {
     fn wait(&mut self, limit: Duration) -> io::Result<Option<process::ExitStatus>> {
         let start = Instant::now();
         while start.elapsed() < limit {
-            if let Some(status) = self.child.try_wait()? {
+            if let Some(status) = self.process.try_wait()? {
                 return Ok(Some(status));
             }
             std::thread::sleep(Duration::from_millis(2));
@@ -165,13 +165,13 @@ impl Child {
 
 impl Drop for Child {
     fn drop(&mut self) {
-        let id = self.child.id();
+        let id = self.process.id();
         let pid = i32::try_from(id).ok().and_then(Pid::from_raw);
-        if let (Ok(None), Some(pid)) = (self.child.try_wait(), pid) {
+        if let (Ok(None), Some(pid)) = (self.process.try_wait(), pid) {
             let _ = rustix::process::kill_process(pid, Signal::TERM);
             if !matches!(self.wait(GRACE), Ok(Some(_))) {
-                let _ = self.child.kill();
-                let _ = self.child.wait();
+                let _ = self.process.kill();
+                let _ = self.process.wait();
             }
         }
         live().retain(|live| *live != id);
@@ -201,7 +201,9 @@ pub(crate) fn pin(cpus: &[usize]) {
         return;
     }
     let mut set = CpuSet::new();
-    cpus.iter().for_each(|cpu| set.set(*cpu));
+    for cpu in cpus {
+        set.set(*cpu);
+    }
     if let Err(error) = rustix::thread::sched_setaffinity(None, &set) {
         // Figures of such a run say nothing about one core.
         say!("NOT PINNED to {cpus:?}: {error}");

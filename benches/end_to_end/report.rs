@@ -98,7 +98,7 @@ impl Report {
         for bar in &self.bars {
             let measured = bar.measured.map_or("not measured".to_owned(), |value| number(value, bar.unit));
             let met = bar.met.map_or("", |met| if met { "yes" } else { "NO" });
-            let (goal, strive) = (number(bar.bar, bar.unit), number(bar.strive, bar.unit));
+            let (goal, strive) = (number(bar.goal, bar.unit), number(bar.strive, bar.unit));
             writeln!(out, "| {} | {measured} | {goal} | {strive} | {met} |", bar.what)?;
         }
         Ok(())

@@ -23,6 +23,8 @@ pub(crate) struct Place {
     pub(crate) threads: usize,
     /// Requests that one function must take at once.
     pub(crate) connections: usize,
+    /// Every core of the machine.
+    pub(crate) cores: Vec<usize>,
     /// A folder that is removed at the end.
     pub(crate) dir: PathBuf,
 }
@@ -49,7 +51,7 @@ pub(crate) enum Drops {
 }
 
 /// A server with thousands of functions has that long to come up.
-const READY: Duration = Duration::from_secs(60);
+const READY: Duration = Duration::from_mins(1);
 /// As the server has it: more at once needs a manifest.
 const DEFAULT_CONCURRENT: usize = 256;
 
