@@ -31,3 +31,6 @@ pub mod ingress;
 
 // Floor 7: which processes exist; wiring; shutdown.
 pub mod process;
+
+// Floor 8: what a person types.
+pub mod cli;

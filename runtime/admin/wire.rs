@@ -167,7 +167,6 @@ pub struct Deployed {
 
 /// The phases of a deploy, in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[expect(clippy::struct_field_names, reason = "the unit is in the name, as everywhere")]
 pub struct Timings {
     /// To receive and keep the upload.
     pub receive_ms: u64,
