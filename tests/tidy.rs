@@ -89,11 +89,8 @@ fn a_floor_uses_only_floors_below_it() {
 #[test]
 fn every_room_has_a_floor() {
     let known = |name: &str| matches!(name, "lib" | "main") || floor(name).is_some();
-    let mistakes: Vec<_> = host_files()
-        .iter()
-        .map(|(path, _)| room(path))
-        .filter(|room| !known(room))
-        .collect();
+    let mistakes: Vec<_> =
+        host_files().iter().map(|(path, _)| room(path)).filter(|room| !known(room)).collect();
     complain("every room stands in FLOORS", &mistakes);
 }
 
@@ -103,7 +100,8 @@ fn only_the_engine_and_the_host_know_wasmtime() {
     for (path, text) in host_files() {
         // The face of the data plane passes on the body type that wasi:http gives it; deploy loads components.
         let may = ["engine", "host"].contains(&room(&path).as_str());
-        let narrow = ["wasmtime_wasi_http::WasiBody", "wasmtime_wasi_http::Error", "wasmtime::component::Component"];
+        let narrow =
+            ["wasmtime_wasi_http::WasiBody", "wasmtime_wasi_http::Error", "wasmtime::component::Component"];
         for (number, line) in code(&text) {
             let named = line.contains("wasmtime::") || line.contains("wasmtime_wasi");
             let expected = narrow.iter().any(|name| line.contains(name));
@@ -190,7 +188,11 @@ fn threads_and_tasks_start_only_in_tasks() {
 
 #[test]
 fn the_environment_is_read_only_in_settings() {
-    only_in(&["env::var(", "env::var_os(", "env::vars("], &["settings/mod.rs"], "the environment is for settings");
+    only_in(
+        &["env::var(", "env::var_os(", "env::vars("],
+        &["settings/mod.rs"],
+        "the environment is for settings",
+    );
 }
 
 #[test]

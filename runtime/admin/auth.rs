@@ -34,7 +34,9 @@ fn check(headers: &HeaderMap, token: &Token) -> Result<(), Refusal> {
     let refuse = |detail| Err(Refusal::new(Code::Unauthorized, detail));
     let mut given = headers.get_all(AUTHORIZATION).iter();
     let (Some(value), None) = (given.next(), given.next()) else {
-        return refuse("give one header `authorization: Bearer TOKEN`; the token is in the file `admin-token` of the data directory");
+        return refuse(
+            "give one header `authorization: Bearer TOKEN`; the token is in the file `admin-token` of the data directory",
+        );
     };
     let value = value.as_bytes();
     let scheme = value.get(..7).unwrap_or_default();

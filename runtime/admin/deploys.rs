@@ -47,7 +47,7 @@ pub(super) struct UploadForm {
         ("function" = String, Path, description = "What it is called: a DNS label."),
         ("content-digest" = Option<String>, Header, description = "`sha-256=:BASE64:` of the whole body; verified."),
     ),
-    request_body(content(([u8] = "application/wasm"), (UploadForm = "multipart/form-data"))),
+    request_body(content(("application/wasm"), (UploadForm = "multipart/form-data"))),
     responses(
         (status = 201, description = "A new version answers", body = Deployed, headers(
             ("location" = String, description = "The function"),
@@ -70,7 +70,10 @@ pub(super) async fn deploy(
         return Err(CatalogError::NoSuchTenant(tenant).into());
     }
     let place = admin.uploads.clone().try_acquire_owned().map_err(|_| {
-        Refusal::new(Code::Overloaded, format!("{UPLOADS} uploads are in progress, the most that this server takes"))
+        Refusal::new(
+            Code::Overloaded,
+            format!("{UPLOADS} uploads are in progress, the most that this server takes"),
+        )
     })?;
     let (head, body) = request.into_parts();
     let form = form(&head.headers)?;

@@ -81,7 +81,10 @@ pub(super) async fn get(State(admin): State<Arc<Admin>>, path: FunctionPath) -> 
         (status = "default", description = "It was not done", body = Problem, content_type = "application/problem+json"),
     )
 )]
-pub(super) async fn delete(State(admin): State<Arc<Admin>>, path: FunctionPath) -> Result<StatusCode, Refusal> {
+pub(super) async fn delete(
+    State(admin): State<Arc<Admin>>,
+    path: FunctionPath,
+) -> Result<StatusCode, Refusal> {
     let FunctionPath { tenant, function } = path;
     to_the_end(async move { Ok(admin.deployer.delete_function(&tenant, &function).await?) }).await?;
     Ok(StatusCode::NO_CONTENT)

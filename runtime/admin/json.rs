@@ -27,9 +27,8 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
     async fn from_request(request: Request, _: &S) -> Result<Self, Refusal> {
         let (parts, body) = request.into_parts();
         check_type(&parts.headers)?;
-        let too_large = || {
-            Refusal::new(Code::PayloadTooLarge, format!("a JSON body has at most {JSON_BYTES} bytes"))
-        };
+        let too_large =
+            || Refusal::new(Code::PayloadTooLarge, format!("a JSON body has at most {JSON_BYTES} bytes"));
         let least = usize::try_from(http_body::Body::size_hint(&body).lower()).unwrap_or(usize::MAX);
         if least > JSON_BYTES {
             return Err(too_large());
@@ -46,10 +45,17 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
                 Refusal::new(Code::UploadAborted, "the body broke off before its end")
             }
         })?;
-        let parsed = serde_json::from_slice(&bytes.to_bytes());
-        let value = parsed.map_err(|error| Refusal::new(Code::InvalidJson, cut(&error.to_string())))?;
+        let value = object(&bytes.to_bytes()).map_err(|why| Refusal::new(Code::InvalidJson, why))?;
         Ok(Self(value))
     }
+}
+
+/// One JSON object. Serde would take an array for a struct too, by position: nobody means that.
+pub(super) fn object<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
+    if bytes.trim_ascii_start().first().is_some_and(|first| *first != b'{') {
+        return Err("expected a JSON object".to_owned());
+    }
+    serde_json::from_slice(bytes).map_err(|error| cut(&error.to_string()))
 }
 
 /// JSON, or nothing said.

@@ -75,7 +75,10 @@ impl Splitter {
     /// For the body of a request with this `content-type`.
     pub(super) fn new(content_type: &str) -> Result<Self, Malformed> {
         let boundary = parameter(content_type, "boundary").ok_or(Malformed::Boundary)?;
-        if boundary.is_empty() || boundary.len() > BOUNDARY_MAX || !boundary.bytes().all(|b| matches!(b, 32..=126)) {
+        if boundary.is_empty()
+            || boundary.len() > BOUNDARY_MAX
+            || !boundary.bytes().all(|b| matches!(b, 32..=126))
+        {
             return Err(Malformed::Boundary);
         }
         Ok(Self {
@@ -107,7 +110,11 @@ impl Splitter {
                 },
                 State::Head => {
                     let Some(end) = find(&self.buffer, b"\r\n\r\n") else {
-                        return if self.buffer.len() > HEAD_BYTES { Err(Malformed::LongHead) } else { Ok(Event::More) };
+                        return if self.buffer.len() > HEAD_BYTES {
+                            Err(Malformed::LongHead)
+                        } else {
+                            Ok(Event::More)
+                        };
                     };
                     if end > HEAD_BYTES {
                         return Err(Malformed::LongHead);

@@ -37,10 +37,7 @@ impl<S: Send + Sync> FromRequestParts<S> for FunctionPath {
     }
 }
 
-async fn raw<S: Send + Sync>(
-    parts: &mut Parts,
-    state: &S,
-) -> Result<HashMap<String, String>, Refusal> {
+async fn raw<S: Send + Sync>(parts: &mut Parts, state: &S) -> Result<HashMap<String, String>, Refusal> {
     let path = Path::from_request_parts(parts, state).await;
     // Only an escape that is no UTF-8 gets here.
     let Path(names) = path.map_err(|error| Refusal::new(Code::InvalidName, cut(&error.body_text())))?;

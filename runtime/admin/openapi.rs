@@ -47,9 +47,7 @@ impl Modify for Bearer {
 }
 
 /// Adds the description to what it describes.
-pub(super) fn described(
-    (router, api): (Router<Arc<Admin>>, utoipa::openapi::OpenApi),
-) -> Router<Arc<Admin>> {
+pub(super) fn described((router, api): (Router<Arc<Admin>>, utoipa::openapi::OpenApi)) -> Router<Arc<Admin>> {
     let text = Bytes::from(text(&api));
     let answer = move || async move { answer(text.clone()) };
     router.route(PATH, axum::routing::get(answer))

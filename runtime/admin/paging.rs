@@ -18,7 +18,7 @@ pub(super) struct Page {
     /// `next` of the page before.
     pub(super) after: Option<String>,
     /// Entries on this page.
-    #[param(minimum = 1, maximum = 1000, default = 100)]
+    #[param(required = false, minimum = 1, maximum = 1000, default = 100)]
     pub(super) limit: usize,
 }
 
@@ -45,7 +45,9 @@ impl<S: Send + Sync> FromRequestParts<S> for Page {
                 }
                 other => {
                     let other = other.escape_default();
-                    return Err(refuse(format!("`{other}` is no parameter: allowed are `after` and `limit`")));
+                    return Err(refuse(format!(
+                        "`{other}` is no parameter: allowed are `after` and `limit`"
+                    )));
                 }
             }
         }

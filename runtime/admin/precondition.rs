@@ -29,7 +29,10 @@ impl IfMatch {
         let mut revisions = None::<Vec<u64>>;
         for value in headers.get_all(IF_MATCH) {
             let invalid = || {
-                Refusal::new(Code::InvalidHeader, "`if-match` is not valid: allowed is `*` or an `etag` such as `\"3\"`")
+                Refusal::new(
+                    Code::InvalidHeader,
+                    "`if-match` is not valid: allowed is `*` or an `etag` such as `\"3\"`",
+                )
             };
             let text = value.to_str().map_err(|_| invalid())?;
             if text.trim() == "*" {
@@ -57,7 +60,8 @@ impl IfMatch {
             Self::Absent | Self::Any => Ok(None),
             Self::Revisions(revisions) if revisions.contains(&current) => Ok(Some(current)),
             Self::Revisions(_) => {
-                let detail = format!("the activation is at revision {current}, which `if-match` does not name");
+                let detail =
+                    format!("the activation is at revision {current}, which `if-match` does not name");
                 Err(Refusal::new(Code::PreconditionFailed, detail))
             }
         }

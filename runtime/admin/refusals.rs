@@ -72,10 +72,9 @@ impl From<BlobError> for Refusal {
     fn from(error: BlobError) -> Self {
         match &error {
             BlobError::File(file) if file.is_disk_full() => Self::disk_full(&error),
-            BlobError::File(_)
-            | BlobError::Missing(_)
-            | BlobError::Corrupt(_)
-            | BlobError::Interrupted => Self::host(&error),
+            BlobError::File(_) | BlobError::Missing(_) | BlobError::Corrupt(_) | BlobError::Interrupted => {
+                Self::host(&error)
+            }
         }
     }
 }

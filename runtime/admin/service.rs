@@ -55,7 +55,7 @@ async fn no_such_method() -> Refusal {
 }
 
 /// Logs one line, and makes an answer of a panic.
-async fn watched(request: Request, next: Next) -> Response {
+pub(super) async fn watched(request: Request, next: Next) -> Response {
     let (method, path) = (request.method().clone(), cut(request.uri().path()));
     let began = Instant::now();
     // Nothing that a handler shares is left half changed: changes are made by tasks of their own.

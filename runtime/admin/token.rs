@@ -127,11 +127,12 @@ fn make(data_dir: &Path, path: &Path) -> Result<Token, TokenError> {
     let temp = data_dir.join(".admin-token.new");
     // Left by a process that died here; with the folder locked, nobody else is writing it.
     drop(fs::remove_file(&temp));
-    let written = OpenOptions::new().create_new(true).write(true).mode(0o600).open(&temp).and_then(|mut file| {
-        file.write_all(token.text.as_bytes())?;
-        file.write_all(b"\n")?;
-        file.sync_all()
-    });
+    let written =
+        OpenOptions::new().create_new(true).write(true).mode(0o600).open(&temp).and_then(|mut file| {
+            file.write_all(token.text.as_bytes())?;
+            file.write_all(b"\n")?;
+            file.sync_all()
+        });
     written.map_err(failed("write", &temp))?;
     fs::rename(&temp, path).map_err(failed("rename", &temp))?;
     let synced = File::open(data_dir).and_then(|folder| folder.sync_all());

@@ -11,7 +11,7 @@ use http_body_util::BodyExt as _;
 use tokio::time::Instant;
 
 use super::content_digest::ContentDigest;
-use super::json::JSON_BYTES;
+use super::json::{JSON_BYTES, object};
 use super::multipart::{Event, Malformed, Splitter};
 use super::problem::{Code, Refusal, cut};
 use crate::deploy::pipeline::Deployer;
@@ -133,7 +133,8 @@ impl Upload {
                 return Err(Refusal::new(Code::UploadTimeout, detail));
             };
             let Some(frame) = frame else { return Ok(None) };
-            let frame = frame.map_err(|_| Refusal::new(Code::UploadAborted, "the body broke off before its end"))?;
+            let frame =
+                frame.map_err(|_| Refusal::new(Code::UploadAborted, "the body broke off before its end"))?;
             // Trailers carry nothing that is read here.
             let Ok(data) = frame.into_data() else { continue };
             let left = self.left.checked_sub(data.len() as u64);
@@ -201,9 +202,7 @@ impl Parts {
 
     fn end(&mut self, deployer: &Deployer) -> Result<(), Refusal> {
         if let Some(Open::Manifest(text)) = self.open.take() {
-            let parsed = serde_json::from_slice(&text);
-            let manifest: Manifest =
-                parsed.map_err(|error| Refusal::new(Code::InvalidManifest, cut(&error.to_string())))?;
+            let manifest: Manifest = object(&text).map_err(|why| Refusal::new(Code::InvalidManifest, why))?;
             deployer.check(&manifest)?;
             self.manifest = Some(manifest);
         }

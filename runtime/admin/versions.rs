@@ -39,7 +39,8 @@ pub(super) async fn list(
     let (catalog, policy) = (&admin.deployer.catalog, admin.deployer.policy());
     let function = find(&admin, &path).await?;
     let after = page.after::<Number>()?.map(|Number(number)| number);
-    let page_of = async |after, limit| catalog.list_versions(&path.tenant, &path.function, after, limit).await;
+    let page_of =
+        async |after, limit| catalog.list_versions(&path.tenant, &path.function, after, limit).await;
     let found = page_of(after, page.limit).await?;
     let last = found.last().map(|version| version.number);
     let next = page.next(last.as_ref(), found.len(), async |last| page_of(Some(*last), 1).await).await?;

@@ -4,8 +4,8 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::model::manifest::Manifest;
 use crate::model::limits::Limits;
+use crate::model::manifest::Manifest;
 use crate::model::version::{Handler, VersionNumber};
 
 /// RFC 9457. `code` is stable; `detail` is for people.

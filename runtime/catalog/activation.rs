@@ -61,10 +61,7 @@ impl Activation {
     ///
     /// # Errors
     /// The first thing that is wrong.
-    pub fn check(
-        weights: &[Weight],
-        exists: impl Fn(VersionNumber) -> bool,
-    ) -> Result<(), BadActivation> {
+    pub fn check(weights: &[Weight], exists: impl Fn(VersionNumber) -> bool) -> Result<(), BadActivation> {
         if weights.is_empty() || weights.len() > WEIGHTS {
             return Err(BadActivation::Count(weights.len()));
         }
@@ -116,11 +113,8 @@ impl Function {
         if self.activation.as_ref().is_some_and(|a| a.is(&weights)) {
             return;
         }
-        self.activation = Some(Activation {
-            revision: self.activation_revision() + 1,
-            weights,
-            changed_ms: now_ms,
-        });
+        self.activation =
+            Some(Activation { revision: self.activation_revision() + 1, weights, changed_ms: now_ms });
     }
 }
 

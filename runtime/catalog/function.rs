@@ -67,9 +67,7 @@ impl Catalog {
     ) -> Result<Vec<Function>, CatalogError> {
         let id = self.tenant(tenant).await?.record.id;
         let after = after.map(|name| function_key(id, name));
-        let page = self
-            .page(&functions_prefix(id), after.as_deref(), limit)
-            .await?;
+        let page = self.page(&functions_prefix(id), after.as_deref(), limit).await?;
         Ok(page.into_iter().map(|loaded| loaded.record).collect())
     }
 
@@ -84,9 +82,7 @@ impl Catalog {
     ) -> Result<DeletedFunction, CatalogError> {
         for _ in 0..ATTEMPTS {
             let (_, function) = self.function(tenant, name).await?;
-            let versions = self
-                .all::<Version>(&versions_prefix(function.record.id))
-                .await?;
+            let versions = self.all::<Version>(&versions_prefix(function.record.id)).await?;
             let keys = versions.iter().map(|version| version.key.clone());
             let commit = Commit {
                 expect: vec![function.unchanged()],
@@ -111,10 +107,8 @@ impl Catalog {
     ) -> Result<(Loaded<Tenant>, Loaded<Function>), CatalogError> {
         let owner = self.tenant(tenant).await?;
         let found = self.load(function_key(owner.record.id, name)).await?;
-        let function = found.ok_or_else(|| CatalogError::NoSuchFunction {
-            tenant: tenant.clone(),
-            function: name.clone(),
-        })?;
+        let function = found
+            .ok_or_else(|| CatalogError::NoSuchFunction { tenant: tenant.clone(), function: name.clone() })?;
         Ok((owner, function))
     }
 }

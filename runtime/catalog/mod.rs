@@ -175,19 +175,12 @@ impl Catalog {
         Ok(catalog)
     }
 
-    async fn load<T: DeserializeOwned>(
-        &self,
-        key: String,
-    ) -> Result<Option<Loaded<T>>, CatalogError> {
+    async fn load<T: DeserializeOwned>(&self, key: String) -> Result<Option<Loaded<T>>, CatalogError> {
         let Some((value, revision)) = self.storage.get(&key).await? else {
             return Ok(None);
         };
         let record = decode(&key, &value)?;
-        Ok(Some(Loaded {
-            record,
-            key,
-            revision,
-        }))
+        Ok(Some(Loaded { record, key, revision }))
     }
 
     /// One page of records in key order; an empty one is the end.
@@ -199,11 +192,7 @@ impl Catalog {
     ) -> Result<Vec<Loaded<T>>, CatalogError> {
         let entries = self.storage.scan(prefix, after, limit).await?;
         let load = |entry: crate::storage::Entry| {
-            Ok(Loaded {
-                record: decode(&entry.key, &entry.value)?,
-                key: entry.key,
-                revision: entry.revision,
-            })
+            Ok(Loaded { record: decode(&entry.key, &entry.value)?, key: entry.key, revision: entry.revision })
         };
         entries.into_iter().map(load).collect()
     }

@@ -44,8 +44,7 @@ impl Catalog {
         name: &FunctionName,
         new: &NewVersion,
     ) -> Result<Published, CatalogError> {
-        self.publish_as(tenant, name, self.publishing(new, false))
-            .await
+        self.publish_as(tenant, name, self.publishing(new, false)).await
     }
 
     /// Stores a version and gives it all requests, in one commit: whoever looks sees the function as it was before, or
@@ -59,16 +58,11 @@ impl Catalog {
         name: &FunctionName,
         new: &NewVersion,
     ) -> Result<Published, CatalogError> {
-        self.publish_as(tenant, name, self.publishing(new, true))
-            .await
+        self.publish_as(tenant, name, self.publishing(new, true)).await
     }
 
     fn publishing<'a>(&self, new: &'a NewVersion, activate: bool) -> Publishing<'a> {
-        Publishing {
-            new,
-            activate,
-            keep: self.bounds.versions_per_function,
-        }
+        Publishing { new, activate, keep: self.bounds.versions_per_function }
     }
 
     async fn publish_as(
@@ -79,8 +73,7 @@ impl Catalog {
     ) -> Result<Published, CatalogError> {
         for _ in 0..ATTEMPTS {
             let owner = self.tenant(tenant).await?;
-            let before: Option<Loaded<Function>> =
-                self.load(function_key(owner.record.id, name)).await?;
+            let before: Option<Loaded<Function>> = self.load(function_key(owner.record.id, name)).await?;
             let versions = match &before {
                 Some(found) => self.all(&versions_prefix(found.record.id)).await?,
                 None => Vec::new(),
@@ -91,9 +84,7 @@ impl Catalog {
                 None => Function::new(&owner.record, name),
             };
             let published = publishing.plan(function, versions, now_ms())?;
-            let unchanged = before
-                .as_ref()
-                .is_some_and(|found| found.record == published.function);
+            let unchanged = before.as_ref().is_some_and(|found| found.record == published.function);
             if unchanged {
                 return Ok(published);
             }
@@ -122,10 +113,7 @@ impl Catalog {
         let key = function_key(function.tenant_id, &function.name);
         let mut commit = Commit {
             // The owner is guarded so that nothing is added to a tenant that is being deleted.
-            expect: vec![
-                owner.unchanged(),
-                (key.clone(), before.map(|found| found.revision)),
-            ],
+            expect: vec![owner.unchanged(), (key.clone(), before.map(|found| found.revision))],
             puts: vec![(key.clone(), encode(&key, function)?)],
             ..Commit::default()
         };
@@ -134,14 +122,10 @@ impl Catalog {
             commit.puts.push((key.clone(), encode(&key, version)?));
         }
         let dropped = published.dropped.iter();
-        commit.deletes = dropped
-            .map(|version| version_key(function.id, version.number))
-            .collect();
+        commit.deletes = dropped.map(|version| version_key(function.id, version.number)).collect();
         if before.is_none() {
             let functions = functions_prefix(function.tenant_id);
-            commit
-                .at_most
-                .push((functions, self.bounds.functions_per_tenant));
+            commit.at_most.push((functions, self.bounds.functions_per_tenant));
         }
         Ok(commit)
     }
@@ -171,18 +155,13 @@ impl Publishing<'_> {
         now_ms: u64,
     ) -> Result<Published, CatalogError> {
         let new = self.new;
-        let equal = versions
-            .iter()
-            .find(|version| version.equals(new.digest, &new.manifest));
+        let equal = versions.iter().find(|version| version.equals(new.digest, &new.manifest));
         let (version, created) = match equal {
             Some(version) => (version.clone(), false),
             None => (self.number(&mut function, now_ms)?, true),
         };
         if self.activate {
-            let all = Weight {
-                version: version.number,
-                weight: 1,
-            };
+            let all = Weight { version: version.number, weight: 1 };
             function.move_to(vec![all], now_ms);
         }
         let mut dropped = Vec::new();
@@ -193,19 +172,13 @@ impl Publishing<'_> {
             versions.truncate(excess);
             dropped = versions;
         }
-        Ok(Published {
-            function,
-            version,
-            created,
-            dropped,
-        })
+        Ok(Published { function, version, created, dropped })
     }
 
     fn number(&self, function: &mut Function, now_ms: u64) -> Result<Version, CatalogError> {
         let number = function.next_version;
-        function.next_version = number
-            .checked_add(1)
-            .ok_or_else(|| CatalogError::NoNumberLeft(function.name.clone()))?;
+        function.next_version =
+            number.checked_add(1).ok_or_else(|| CatalogError::NoNumberLeft(function.name.clone()))?;
         let new = self.new;
         Ok(Version {
             id: VersionId::generate(),

@@ -68,10 +68,8 @@ pub(super) fn deletion_key(tenant: TenantId) -> String {
 
 pub(super) fn encode<T: Serialize>(key: &str, record: &T) -> Result<Vec<u8>, CatalogError> {
     let format = FORMAT;
-    serde_json::to_vec(&Written { format, record }).map_err(|source| CatalogError::Corrupt {
-        key: key.to_owned(),
-        source,
-    })
+    serde_json::to_vec(&Written { format, record })
+        .map_err(|source| CatalogError::Corrupt { key: key.to_owned(), source })
 }
 
 pub(super) fn decode<T: DeserializeOwned>(key: &str, bytes: &[u8]) -> Result<T, CatalogError> {
@@ -79,20 +77,14 @@ pub(super) fn decode<T: DeserializeOwned>(key: &str, bytes: &[u8]) -> Result<T, 
     // Only a record that is out of the ordinary is looked at twice.
     let format = match &read {
         Ok(read) => Some(read.format),
-        Err(_) => serde_json::from_slice::<Header>(bytes)
-            .ok()
-            .map(|header| header.format),
+        Err(_) => serde_json::from_slice::<Header>(bytes).ok().map(|header| header.format),
     };
     match (read, format) {
-        (_, Some(format)) if format > FORMAT => Err(CatalogError::NewerFormat {
-            key: key.to_owned(),
-            format,
-        }),
+        (_, Some(format)) if format > FORMAT => {
+            Err(CatalogError::NewerFormat { key: key.to_owned(), format })
+        }
         (Ok(read), _) => Ok(read.record),
-        (Err(source), _) => Err(CatalogError::Corrupt {
-            key: key.to_owned(),
-            source,
-        }),
+        (Err(source), _) => Err(CatalogError::Corrupt { key: key.to_owned(), source }),
     }
 }
 
@@ -100,7 +92,5 @@ pub(super) fn now_ms() -> u64 {
     // A clock before 1970 is written as 1970.
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| {
-            u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-        })
+        .map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }

@@ -46,19 +46,13 @@ impl Catalog {
     /// # Errors
     /// The storage fails, or a newer program has written to it.
     pub async fn snapshot(&self) -> Result<Snapshot, CatalogError> {
-        let mut snapshot = Snapshot {
-            revision: self.storage.revision(),
-            ..Snapshot::default()
-        };
+        let mut snapshot = Snapshot { revision: self.storage.revision(), ..Snapshot::default() };
         // Functions of deleted tenants, should any be left by a failed removal, answer no more.
         let deletions = self.all::<Tenant>(DELETIONS).await?;
         let gone: HashSet<_> = deletions.into_iter().map(|t| t.record.id).collect();
         let mut after: Option<String> = None;
         loop {
-            let page = self
-                .storage
-                .scan(FUNCTIONS, after.as_deref(), SCAN_ENTRIES)
-                .await?;
+            let page = self.storage.scan(FUNCTIONS, after.as_deref(), SCAN_ENTRIES).await?;
             let Some(last) = page.last() else {
                 return Ok(snapshot);
             };
@@ -84,10 +78,7 @@ impl Catalog {
         let mut digests = HashSet::new();
         let mut after: Option<String> = None;
         loop {
-            let page = self
-                .storage
-                .scan(VERSIONS, after.as_deref(), SCAN_ENTRIES)
-                .await?;
+            let page = self.storage.scan(VERSIONS, after.as_deref(), SCAN_ENTRIES).await?;
             let Some(last) = page.last() else {
                 return Ok(digests);
             };
@@ -129,12 +120,7 @@ impl Catalog {
     async fn read_again(&self, key: &str) -> Result<Option<Active>, CatalogError> {
         for _ in 0..ATTEMPTS {
             let found = self.load::<Function>(key.to_owned()).await?;
-            let Some(Loaded {
-                record: function,
-                revision,
-                ..
-            }) = found
-            else {
+            let Some(Loaded { record: function, revision, .. }) = found else {
                 return Ok(None);
             };
             let Some(activation) = &function.activation else {
@@ -159,14 +145,10 @@ impl Damaged {
     /// A broken record costs one function; a newer program's record, or a failing storage, is everybody's matter.
     fn of(key: String, error: CatalogError) -> Result<Self, CatalogError> {
         match error {
-            CatalogError::Corrupt { key: at, source } => Ok(Self {
-                key,
-                reason: format!("record `{at}` cannot be read: {source}"),
-            }),
-            lost @ CatalogError::LostVersion { .. } => Ok(Self {
-                key,
-                reason: lost.to_string(),
-            }),
+            CatalogError::Corrupt { key: at, source } => {
+                Ok(Self { key, reason: format!("record `{at}` cannot be read: {source}") })
+            }
+            lost @ CatalogError::LostVersion { .. } => Ok(Self { key, reason: lost.to_string() }),
             other => Err(other),
         }
     }

@@ -8,8 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::function::Function;
 use super::id::TenantId;
 use super::record::{
-    DELETIONS, TENANTS, decode, deletion_key, encode, functions_prefix, now_ms, tenant_key,
-    versions_prefix,
+    DELETIONS, TENANTS, decode, deletion_key, encode, functions_prefix, now_ms, tenant_key, versions_prefix,
 };
 use super::version::Stored;
 use super::{ATTEMPTS, Catalog, CatalogError, Loaded, Tried};
@@ -48,9 +47,7 @@ impl Catalog {
     /// # Errors
     /// The storage fails.
     pub async fn ensure_default_tenant(&self) -> Result<Tenant, CatalogError> {
-        let (tenant, _) = self
-            .put_tenant_among(&TenantName::default_tenant(), usize::MAX)
-            .await?;
+        let (tenant, _) = self.put_tenant_among(&TenantName::default_tenant(), usize::MAX).await?;
         Ok(tenant)
     }
 
@@ -123,9 +120,7 @@ impl Catalog {
 
     /// The tenant with its revision, for a commit that needs it to be still there.
     pub(super) async fn tenant(&self, name: &TenantName) -> Result<Loaded<Tenant>, CatalogError> {
-        self.load(tenant_key(name))
-            .await?
-            .ok_or_else(|| CatalogError::NoSuchTenant(name.clone()))
+        self.load(tenant_key(name)).await?.ok_or_else(|| CatalogError::NoSuchTenant(name.clone()))
     }
 
     async fn put_tenant_among(
@@ -138,11 +133,7 @@ impl Catalog {
             if let Some(found) = self.load(key.clone()).await? {
                 return Ok((found.record, false));
             }
-            let tenant = Tenant {
-                id: TenantId::generate(),
-                name: name.clone(),
-                created_ms: now_ms(),
-            };
+            let tenant = Tenant { id: TenantId::generate(), name: name.clone(), created_ms: now_ms() };
             let commit = Commit {
                 expect: vec![(key.clone(), None)],
                 puts: vec![(key.clone(), encode(&key, &tenant)?)],
@@ -227,10 +218,7 @@ impl Catalog {
     }
 
     async fn remove(&self, keys: Vec<String>) -> Result<(), CatalogError> {
-        let commit = Commit {
-            deletes: keys,
-            ..Commit::default()
-        };
+        let commit = Commit { deletes: keys, ..Commit::default() };
         self.try_commit(commit).await.map(drop)
     }
 }

@@ -78,10 +78,7 @@ impl Catalog {
         let version = self.load(version_key(found.record.id, number)).await?;
         version
             .map(|loaded| loaded.record)
-            .ok_or_else(|| CatalogError::NoSuchVersion {
-                function: function.clone(),
-                version: number,
-            })
+            .ok_or_else(|| CatalogError::NoSuchVersion { function: function.clone(), version: number })
     }
 
     /// A function's versions by number, those after `after`, at most `limit`; none at all is the end.
@@ -98,9 +95,7 @@ impl Catalog {
         let (_, found) = self.function(tenant, function).await?;
         let id = found.record.id;
         let after = after.map(|number| version_key(id, number));
-        let page = self
-            .page(&versions_prefix(id), after.as_deref(), limit)
-            .await?;
+        let page = self.page(&versions_prefix(id), after.as_deref(), limit).await?;
         Ok(page.into_iter().map(|loaded| loaded.record).collect())
     }
 
@@ -128,10 +123,7 @@ impl Catalog {
     ///
     /// # Errors
     /// The storage fails.
-    pub async fn active_versions(
-        &self,
-        function: &Function,
-    ) -> Result<Option<Vec<Version>>, CatalogError> {
+    pub async fn active_versions(&self, function: &Function) -> Result<Option<Vec<Version>>, CatalogError> {
         let keys = active_keys(function);
         let found = self.storage.get_many(keys.clone()).await?;
         decode_versions(&keys, found)
@@ -141,9 +133,7 @@ impl Catalog {
 /// The keys of the versions that answer, in the order of their weights.
 pub(super) fn active_keys(function: &Function) -> Vec<String> {
     let weights = function.activation.iter().flat_map(|a| &a.weights);
-    weights
-        .map(|weight| version_key(function.id, weight.version))
-        .collect()
+    weights.map(|weight| version_key(function.id, weight.version)).collect()
 }
 
 pub(super) fn decode_versions<'a, R>(

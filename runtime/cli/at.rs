@@ -61,18 +61,16 @@ impl At {
     /// The server that is meant.
     pub(super) fn client(&self) -> anyhow::Result<Client> {
         let dir = self.data_dir.clone().unwrap_or_else(default_data_dir);
-        let local = match read(&dir.join(ADDRESS_FILE)) {
-            Ok(address) => Some(Origin::parse(&address)?),
-            Err(_) => None,
-        };
-        let origin = match (&self.server, &local) {
+        // What a server wrote there is a help, and no reason to fail where the address is known anyway.
+        let local = read(&dir.join(ADDRESS_FILE)).ok().and_then(|text| Origin::parse(&text).ok());
+        let origin = match (set(self.server.as_deref()), &local) {
             (Some(server), _) => Origin::parse(server)?,
             (None, Some(local)) => local.clone(),
             (None, None) => Origin::parse(DEFAULT_SERVER)?,
         };
         let is_ours = origin.is_loopback() || local.as_ref() == Some(&origin);
-        let token = match &self.token {
-            Some(token) if token == "-" => Some(Token::new(&bounded(io::stdin().lock())?)?),
+        let token = match set(self.token.as_deref()) {
+            Some("-") => Some(Token::new(&bounded(io::stdin().lock())?)?),
             Some(token) => Some(Token::new(token)?),
             None if is_ours => local_token(&dir)?,
             None => None,
@@ -109,6 +107,11 @@ fn local_token(dir: &Path) -> anyhow::Result<Option<Token>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(source) => Err(ClientError::NoToken { path, source }.into()),
     }
+}
+
+/// An empty variable is how a shell says nothing.
+fn set(value: Option<&str>) -> Option<&str> {
+    value.filter(|value| !value.is_empty())
 }
 
 fn read(path: &Path) -> io::Result<String> {

@@ -117,7 +117,11 @@ impl Call {
     }
 
     /// A call with a JSON body.
-    pub(super) fn json(method: Method, path: impl Into<String>, body: &impl Serialize) -> anyhow::Result<Self> {
+    pub(super) fn json(
+        method: Method,
+        path: impl Into<String>,
+        body: &impl Serialize,
+    ) -> anyhow::Result<Self> {
         let mut call = Self::new(method, path);
         call.content_type = Some(HeaderValue::from_static("application/json"));
         call.payload = call.payload.bytes(serde_json::to_vec(body)?);
@@ -156,7 +160,10 @@ impl Client {
             .header(header::USER_AGENT, concat!("spawnpoint/", env!("CARGO_PKG_VERSION")))
             .header(header::ACCEPT, "application/json")
             .body(call.payload)?;
-        let given = [(header::AUTHORIZATION, self.token.clone().map(|token| token.0)), (header::CONTENT_TYPE, call.content_type)];
+        let given = [
+            (header::AUTHORIZATION, self.token.clone().map(|token| token.0)),
+            (header::CONTENT_TYPE, call.content_type),
+        ];
         for (name, value) in given {
             if let Some(value) = value {
                 request.headers_mut().insert(name, value);
@@ -169,7 +176,8 @@ impl Client {
             return Err(self.refusal(status, &bytes).into());
         }
         let text: &[u8] = if bytes.is_empty() { b"null" } else { &bytes };
-        Ok(serde_json::from_slice(text).map_err(|_| ClientError::Foreign { origin: self.origin.clone(), status })?)
+        Ok(serde_json::from_slice(text)
+            .map_err(|_| ClientError::Foreign { origin: self.origin.clone(), status })?)
     }
 
     /// Reads all pages of a list, and joins what each holds under `items`.
@@ -213,10 +221,16 @@ impl ClientError {
                  `admin-token` in its data directory (--data-dir)"
                     .to_owned(),
             ),
-            Self::Foreign { .. } => {
-                Some("--server wants the address after `admin=` in the line that `spawnpoint serve` prints".to_owned())
+            Self::Foreign { .. } => Some(
+                "--server wants the address after `admin=` in the line that `spawnpoint serve` prints"
+                    .to_owned(),
+            ),
+            Self::NoToken { .. } => {
+                Some("be the user who runs the server, or give the token with --token".to_owned())
             }
-            Self::NoToken { .. } => Some("be the user who runs the server, or give the token with --token".to_owned()),
+            Self::Refused { code, .. } if code == "no_such_tenant" => {
+                Some("create it with `spawnpoint tenant create TENANT`".to_owned())
+            }
             _ => None,
         }
     }

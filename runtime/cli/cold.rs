@@ -1,4 +1,4 @@
-//! `cold FUNCTION`: the next call pays for what was kept ready.
+//! `cold FUNCTION`: the next call pays for what was kept ready. Must never touch what is deployed.
 
 use std::process::ExitCode;
 

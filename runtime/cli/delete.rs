@@ -1,4 +1,4 @@
-//! `delete FUNCTION`: the function, its versions and its route. Asks nobody: scripts have nobody to ask.
+//! `delete FUNCTION`: the function, its versions and its route. Must never ask: scripts have nobody to answer.
 
 use std::process::ExitCode;
 

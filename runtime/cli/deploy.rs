@@ -39,19 +39,25 @@ const PATIENCE: Duration = Duration::from_mins(10);
 const LABEL: usize = 63;
 
 pub(super) async fn run(args: DeployArgs) -> anyhow::Result<ExitCode> {
+    // The file first: of a directory, the name is not what is wrong.
+    let (file, length) = diagnose::open(&args.file)?;
     let function = match args.name {
         Some(name) => name,
         None => name_of(&args.file)?,
     };
     let manifest = args.manifest.as_deref().map(form::read_manifest).transpose()?;
-    let (file, length) = diagnose::open(&args.file)?;
     let client = args.at.client()?;
     let target = Target { function, owner: args.owner };
     let (payload, content_type) = match &manifest {
         Some(manifest) => form::body(manifest, file, length)?,
         None => (Payload::default().file(file, length), HeaderValue::from_static("application/wasm")),
     };
-    let what = format!("deploying {} ({}) to {} as {target}", args.file.display(), print::size(length), client.origin());
+    let what = format!(
+        "deploying {} ({}) to {} as {target}",
+        args.file.display(),
+        print::size(length),
+        client.origin()
+    );
     let bar = progress(&what, payload.len())?;
 
     let mut call = Call::new(Method::PUT, target.path());

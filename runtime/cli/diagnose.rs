@@ -51,15 +51,17 @@ fn check(path: &Path, head: &[u8]) -> anyhow::Result<()> {
     }
     let Err(refused) = componentize(head) else { return Ok(()) };
     let shown = path.display();
-    // Somebody with Rust source, a manifest or a native program at hand has not built for the target.
-    let is_rust = path.extension().is_some_and(|extension| extension == "rs")
-        || path.file_name().is_some_and(|name| name == "Cargo.toml")
-        || head.starts_with(b"\x7fELF")
-        || head.starts_with(b"\xcf\xfa\xed\xfe");
-    match missing_target().filter(|()| is_rust) {
-        Some(()) => bail!("`{shown}` cannot be deployed: {refused}; {}", add_target()),
-        None => bail!("`{shown}` cannot be deployed: {refused}"),
+    let is_source = path.extension().is_some_and(|extension| extension == "rs")
+        || path.file_name().is_some_and(|name| name == "Cargo.toml");
+    if is_source {
+        bail!("`{shown}` is the source of a Rust program: {}", rust_advice());
     }
+    // Whoever has a native program at hand may have built without the target because it is not there.
+    let is_native = head.starts_with(b"\x7fELF") || head.starts_with(b"\xcf\xfa\xed\xfe");
+    if is_native && target_is_missing() {
+        bail!("`{shown}` cannot be deployed: {refused}; {}", add_target());
+    }
+    bail!("`{shown}` cannot be deployed: {refused}");
 }
 
 /// How to build a Rust project into something that can be deployed.
@@ -67,10 +69,7 @@ fn rust_advice() -> String {
     let build = format!(
         "build it with `cargo build --release --target {TARGET}` and deploy target/{TARGET}/release/NAME.wasm"
     );
-    match missing_target() {
-        Some(()) => format!("{}, then {build}", add_target()),
-        None => build,
-    }
+    if target_is_missing() { format!("{}, then {build}", add_target()) } else { build }
 }
 
 fn add_target() -> String {
@@ -78,16 +77,16 @@ fn add_target() -> String {
 }
 
 /// Whether there is a Rust compiler here that lacks the target. Without a compiler, nothing is said about it.
-fn missing_target() -> Option<()> {
+fn target_is_missing() -> bool {
     let output = Command::new("rustc")
         .args(["--print", "target-libdir", "--target", TARGET])
         // A question must not download a toolchain.
         .env("RUSTUP_AUTO_INSTALL", "0")
         .stdin(Stdio::null())
         .stderr(Stdio::null())
-        .output()
-        .ok()?;
-    let folder = String::from_utf8(output.stdout).ok()?;
-    let is_missing = output.status.success() && !Path::new(folder.trim()).exists();
-    is_missing.then_some(())
+        .output();
+    output.is_ok_and(|output| {
+        let folder = String::from_utf8_lossy(&output.stdout);
+        output.status.success() && !Path::new(folder.trim()).exists()
+    })
 }

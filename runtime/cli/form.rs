@@ -23,8 +23,12 @@ pub(super) fn read_manifest(path: &Path) -> anyhow::Result<Manifest> {
     read.with_context(|| format!("manifest `{shown}` cannot be read"))?;
     let manifest: Manifest = match path.extension().and_then(|extension| extension.to_str()) {
         Some("toml") => toml::from_str(&text).with_context(|| format!("manifest `{shown}` is wrong"))?,
-        Some("json") => serde_json::from_str(&text).with_context(|| format!("manifest `{shown}` is wrong"))?,
-        _ => return Err(Usage(format!("manifest `{shown}` is neither a .toml nor a .json file")).into()),
+        Some("json") => {
+            serde_json::from_str(&text).with_context(|| format!("manifest `{shown}` is wrong"))?
+        }
+        _ => {
+            return Err(Usage(format!("manifest `{shown}` is neither a .toml nor a .json file")).into());
+        }
     };
     manifest.check().with_context(|| format!("manifest `{shown}` is wrong"))?;
     Ok(manifest)
@@ -42,7 +46,8 @@ pub(super) fn body(manifest: &Manifest, file: File, length: u64) -> anyhow::Resu
          --{boundary}\r\ncontent-disposition: form-data; name=\"wasm\"; filename=\"app.wasm\"\r\n\
          content-type: application/wasm\r\n\r\n"
     );
-    let payload = Payload::default().bytes(before).file(file, length).bytes(format!("\r\n--{boundary}--\r\n"));
+    let payload =
+        Payload::default().bytes(before).file(file, length).bytes(format!("\r\n--{boundary}--\r\n"));
     let content_type = HeaderValue::try_from(format!("multipart/form-data; boundary={boundary}"))?;
     Ok((payload, content_type))
 }

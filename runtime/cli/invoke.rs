@@ -86,7 +86,9 @@ pub(super) async fn run(args: InvokeArgs) -> anyhow::Result<ExitCode> {
 pub(super) fn below(url: &str, path: &str) -> anyhow::Result<Uri> {
     let whole = format!("{}/{}", url.trim_end_matches('/'), path.trim_start_matches('/'));
     whole.parse().map_err(|_| {
-        let why = format!("`{path}` is no path: what a path does not allow must be percent-encoded, such as a space as %20");
+        let why = format!(
+            "`{path}` is no path: what a path does not allow must be percent-encoded, such as a space as %20"
+        );
         Usage(why).into()
     })
 }
@@ -104,7 +106,8 @@ fn request(args: &InvokeArgs, origin: &Origin, uri: &Uri) -> anyhow::Result<Requ
     let usual = if args.data.is_some() { Method::POST } else { Method::GET };
     let mut request = Request::new(payload);
     *request.method_mut() = args.request.clone().unwrap_or(usual);
-    *request.uri_mut() = uri.path_and_query().map_or_else(|| Ok(Uri::from_static("/")), |path| path.as_str().parse())?;
+    *request.uri_mut() =
+        uri.path_and_query().map_or_else(|| Ok(Uri::from_static("/")), |path| path.as_str().parse())?;
     *request.headers_mut() = headers(&args.headers, origin, is_json)?;
     Ok(request)
 }
@@ -132,7 +135,10 @@ fn payload(data: &str) -> anyhow::Result<(Payload, bool)> {
     if let Some(path) = data.strip_prefix('@') {
         let file = File::open(path).with_context(|| format!("`{path}` cannot be read"))?;
         let metadata = file.metadata().with_context(|| format!("`{path}` cannot be read"))?;
-        anyhow::ensure!(metadata.is_file(), "`{path}` is no regular file: its length must be known before it is sent");
+        anyhow::ensure!(
+            metadata.is_file(),
+            "`{path}` is no regular file: its length must be known before it is sent"
+        );
         let is_json = path.to_ascii_lowercase().ends_with(".json");
         return Ok((Payload::default().file(file, metadata.len()), is_json));
     }
@@ -140,7 +146,10 @@ fn payload(data: &str) -> anyhow::Result<(Payload, bool)> {
     if data == "-" {
         bytes.clear();
         io::stdin().lock().take(STDIN_BYTES + 1).read_to_end(&mut bytes).context("stdin cannot be read")?;
-        anyhow::ensure!(bytes.len() as u64 <= STDIN_BYTES, "stdin holds more than {STDIN_BYTES} bytes: send a file");
+        anyhow::ensure!(
+            bytes.len() as u64 <= STDIN_BYTES,
+            "stdin holds more than {STDIN_BYTES} bytes: send a file"
+        );
     }
     // A lone word or number may be anything.
     let is_json = matches!(serde_json::from_slice(&bytes), Ok(Value::Object(_) | Value::Array(_)));

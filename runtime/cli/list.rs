@@ -1,4 +1,4 @@
-//! `list`: a tenant's functions.
+//! `list`: a tenant's functions. Must never show a part of them as if it were all.
 
 use std::process::ExitCode;
 

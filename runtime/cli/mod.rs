@@ -10,6 +10,7 @@ mod demo;
 mod deploy;
 mod diagnose;
 mod form;
+pub mod guests;
 mod internal;
 mod invoke;
 mod list;
@@ -74,15 +75,6 @@ pub enum Command {
     Compile(internal::CompileArgs),
 }
 
-/// The commands that are made of more than this room holds: `main.rs` brings them.
-#[derive(Clone, Copy)]
-pub struct Roles {
-    /// `serve`.
-    pub serve: fn(ServeArgs) -> anyhow::Result<ExitCode>,
-    /// `demo`.
-    pub demo: fn(DemoArgs) -> anyhow::Result<ExitCode>,
-}
-
 /// A mistake in what was typed that clap cannot see.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
@@ -98,7 +90,7 @@ const USAGE: u8 = 2;
 const AUTH: u8 = 4;
 
 /// Does what `arguments` ask for; the whole of `main`.
-pub fn main(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>, roles: Roles) -> ExitCode {
+pub fn main(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> ExitCode {
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) => {
@@ -106,7 +98,7 @@ pub fn main(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>, ro
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(USAGE));
         }
     };
-    match run(cli.command, roles) {
+    match run(cli.command) {
         Ok(code) => code,
         Err(error) => {
             let code = exit_code(&error);
@@ -118,10 +110,10 @@ pub fn main(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>, ro
     }
 }
 
-fn run(command: Command, roles: Roles) -> anyhow::Result<ExitCode> {
+fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Serve(args) => (roles.serve)(args),
-        Command::Demo(args) => (roles.demo)(args),
+        Command::Serve(args) => serve::run(args),
+        Command::Demo(args) => demo::run(args),
         Command::Compile(args) => Ok(internal::run(&args)),
         Command::Completions(args) => completions::run(&args),
         Command::Deploy(args) => wait(deploy::run(args)),

@@ -2,6 +2,7 @@
 //! Must never panic because nobody reads, nor pass on a character that moves a terminal's cursor.
 
 use std::io::{self, IsTerminal as _, Write as _};
+use std::net::SocketAddr;
 
 use comfy_table::{LineStyle, Table, presets};
 use serde::Serialize;
@@ -21,6 +22,24 @@ pub(super) fn line(text: &str) -> anyhow::Result<()> {
 /// Writes JSON for people to read and programs to parse.
 pub(super) fn json(value: &impl Serialize) -> anyhow::Result<()> {
     line(&serde_json::to_string_pretty(value)?)
+}
+
+/// Writes the one line that tells whoever started a server that it accepts, and where.
+///
+/// # Errors
+/// When stdout cannot be written.
+pub(super) fn ready(ingress: SocketAddr, admin: SocketAddr, as_json: bool) -> anyhow::Result<()> {
+    let (ingress, admin) = (format!("http://{ingress}"), format!("http://{admin}"));
+    let text = if as_json {
+        serde_json::json!({ "ready": true, "ingress": ingress, "admin": admin }).to_string()
+    } else {
+        format!("ready ingress={ingress} admin={admin}")
+    };
+    match line(&text) {
+        // A server outlives whoever waited for it.
+        Err(error) if error.is::<Closed>() => Ok(()),
+        other => other,
+    }
 }
 
 /// Writes bytes as they are. Flushed, because what streams must be seen when it arrives.

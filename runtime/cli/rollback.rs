@@ -5,7 +5,6 @@ use std::process::ExitCode;
 use anyhow::bail;
 use clap::Args;
 use http::Method;
-use serde_json::{Value, json};
 
 use super::at::{At, Target};
 use super::client::{Call, Client};
@@ -28,16 +27,15 @@ pub struct RollbackArgs {
 pub(super) async fn run(args: RollbackArgs) -> anyhow::Result<ExitCode> {
     let client = args.at.client()?;
     let request = match args.to {
-        Some(number) => ActivationRequest { version: Some(VersionNumber(number)), weights: None, revision: None },
+        Some(number) => {
+            ActivationRequest { version: Some(VersionNumber(number)), weights: None, revision: None }
+        }
         None => one_back(&client, &args.target).await?,
     };
     let path = format!("{}/activation", args.target.path());
-    let answer: Value = client.call(Call::json(Method::PUT, path, &request)?).await?;
+    let function: Function = client.call(Call::json(Method::PUT, path, &request)?).await?;
     if args.at.json {
-        let Target { owner, function } = &args.target;
-        print::json(&json!({
-            "tenant": owner.tenant, "function": function, "version": request.version, "activation": answer,
-        }))?;
+        print::json(&function)?;
     } else if let Some(version) = request.version {
         print::line(&format!("version {version} of {} answers", args.target))?;
     }
@@ -60,7 +58,9 @@ pub(super) fn before_active(versions: &[Version]) -> anyhow::Result<VersionNumbe
     let [active] = active[..] else {
         let numbers: Vec<_> = active.iter().map(ToString::to_string).collect();
         let numbers = if numbers.is_empty() { "none".to_owned() } else { numbers.join(" and ") };
-        return Err(Usage(format!("the version that answers is {numbers}: say with --to which one is to")).into());
+        return Err(
+            Usage(format!("the version that answers is {numbers}: say with --to which one is to")).into()
+        );
     };
     let older = versions.iter().map(|each| each.version).filter(|number| *number < active);
     let Some(older) = older.max() else {

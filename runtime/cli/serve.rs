@@ -1,11 +1,19 @@
-//! What `spawnpoint serve` is given. Must never decide a default: the settings do.
+//! `serve`: the platform in the foreground, from its ready line to the end of its drain.
+//! Must never decide a default: the settings do.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::process::ExitCode;
 
+use anyhow::Context as _;
 use clap::{Args, ValueEnum};
+use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::settings::Flags;
+use super::print;
+use crate::process::{self, Running};
+use crate::settings::{Flags, Settings};
+use crate::telemetry;
 
 /// Each flag wins over the settings file; what nobody says has a default.
 #[derive(Clone, Debug, Default, Args)]
@@ -59,6 +67,59 @@ impl From<ServeArgs> for Flags {
             threads: args.threads,
             log: args.log,
             log_json: args.log_format.map(|format| format == LogFormat::Json),
+        }
+    }
+}
+
+pub(super) fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
+    let json = args.json;
+    let settings = Flags::from(args).resolve()?;
+    let _logs = telemetry::logs::start(&settings.log)?;
+    let runtime = control_plane()?;
+    runtime.block_on(async {
+        // Listened for before anything starts, so that an early signal ends the server in order too.
+        let mut ends = Ends::listen()?;
+        let running = start(settings).await?;
+        print::ready(running.ingress, running.admin, json)?;
+        ends.wait().await;
+        tracing::info!("draining");
+        running.stop().await;
+        tracing::info!("stopped");
+        anyhow::Ok(())
+    })?;
+    // A blocking file operation must not hold the exit.
+    runtime.shutdown_background();
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The runtime of the control plane: the admin API, deploys, housekeeping. Traffic has threads of its own.
+pub(super) fn control_plane() -> anyhow::Result<Runtime> {
+    let mut builder = Builder::new_multi_thread();
+    builder.worker_threads(2).thread_name("control").enable_all();
+    builder.build().context("the operating system refused a thread")
+}
+
+/// Starts a server; what is wrong is said with its cause.
+pub(super) async fn start(settings: Settings) -> anyhow::Result<Running> {
+    Ok(process::start(settings).await?)
+}
+
+/// The signals that end a server.
+pub(super) struct Ends {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Ends {
+    pub(super) fn listen() -> anyhow::Result<Self> {
+        let on = |kind| signal(kind).context("signals cannot be listened for");
+        Ok(Self { terminate: on(SignalKind::terminate())?, interrupt: on(SignalKind::interrupt())? })
+    }
+
+    pub(super) async fn wait(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `tenants` and `tenant create|delete NAME`: who owns functions.
+//! `tenants` and `tenant create|delete NAME`: who owns functions. Must never ask: scripts have nobody to answer.
 
 use std::process::ExitCode;
 

@@ -155,6 +155,16 @@ fn the_token_of_this_machine_is_not_sent_to_another() {
 }
 
 #[test]
+fn an_empty_variable_and_a_torn_address_are_as_good_as_none() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("admin-address"), "http://").unwrap();
+    let empty = Some(String::new());
+    let at = At { data_dir: Some(dir.path().into()), server: empty.clone(), token: empty, json: false };
+    let client = at.client().unwrap();
+    assert_eq!((client.origin().to_string(), client.has_token()), ("http://127.0.0.1:8081".into(), false));
+}
+
+#[test]
 fn an_empty_data_directory_leaves_the_default_address() {
     let dir = tempfile::tempdir().unwrap();
     let client = At { data_dir: Some(dir.path().to_owned()), ..At::default() }.client().unwrap();
@@ -226,7 +236,8 @@ fn a_file_that_is_no_wasm_is_named_before_it_is_sent() {
         diagnose::open(&path).map(|(_, length)| length).map_err(|error| format!("{error:#}"))
     };
     assert_eq!(open("a.wasm", b"\0asm\x0d\0\x01\0rest").unwrap(), 12);
-    assert!(open("main.rs", b"fn main() {}").unwrap_err().contains("Rust source"));
+    assert!(open("main.rs", b"// hello").unwrap_err().contains("cargo build --release"));
+    assert!(open("a.py", b"import os").unwrap_err().contains("Python source"));
     assert!(open("a.wat", b"(module)").unwrap_err().contains("wasm-tools parse"));
     assert!(open("empty", b"").unwrap_err().contains("an empty file"));
     let absent = diagnose::open(&dir.path().join("wasm32-wasip2/release/a.wasm")).unwrap_err();
@@ -236,7 +247,8 @@ fn a_file_that_is_no_wasm_is_named_before_it_is_sent() {
 
 #[test]
 fn a_table_is_ruled_on_a_terminal_and_plain_elsewhere() {
-    let rows = || vec![vec!["a\x1b[2J".to_owned(), "1".to_owned()], vec!["longer".to_owned(), "2".to_owned()]];
+    let rows =
+        || vec![vec!["a\x1b[2J".to_owned(), "1".to_owned()], vec!["longer".to_owned(), "2".to_owned()]];
     let plain = print::laid_out(&["NAME", "N"], rows(), false);
     assert_eq!(plain, "NAME    N\na\u{fffd}[2J   1\nlonger  2");
     let ruled = print::laid_out(&["NAME", "N"], rows(), true);

@@ -1,4 +1,4 @@
-//! `versions FUNCTION`: what was published, and which of it answers.
+//! `versions FUNCTION`: what was published, and which of it answers. Must never show a part of it as if it were all.
 
 use std::process::ExitCode;
 

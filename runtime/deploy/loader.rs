@@ -9,7 +9,7 @@ use wasmtime::component::Component;
 
 use super::live::Live;
 use crate::engine::artifact::{ArtifactId, ArtifactStore, LoadError, Tier};
-use crate::engine::compile::{Compiled, CompileError, Compiler, EngineHash, Wasm};
+use crate::engine::compile::{CompileError, Compiled, Compiler, EngineHash, Wasm};
 use crate::engine::program::{Engines, LinkError, Program, ProgramId};
 use crate::host::Grant;
 use crate::model::version::{Digest, Handler, Profile};
@@ -133,9 +133,7 @@ impl Loader {
     pub async fn compile(&self, digest: Digest) -> Result<Compiled, LoadFailure> {
         let wasm = self.blobs.open_file(digest).await?;
         let compiler = self.compiler.clone();
-        let compiling = tasks::on(&self.control, async move {
-            compiler.compile(Wasm::File(wasm)).await
-        });
+        let compiling = tasks::on(&self.control, async move { compiler.compile(Wasm::File(wasm)).await });
         let mut compiled = compiling.await.map_err(|_| LoadFailure::Thread)??;
         let id = self.artifact(digest, compiled.facts.profile)?;
         let (artifacts, bytes) = (self.artifacts.clone(), std::mem::take(&mut compiled.artifact));
@@ -157,12 +155,7 @@ impl Loader {
     ///
     /// # Errors
     /// See [`LoadFailure`].
-    pub async fn program(
-        &self,
-        id: ProgramId,
-        what: What,
-        grant: Grant,
-    ) -> Result<Program, LoadFailure> {
+    pub async fn program(&self, id: ProgramId, what: What, grant: Grant) -> Result<Program, LoadFailure> {
         let component = match self.component(what).await {
             Err(LoadFailure::Artifact(why)) if is_curable(&why) => {
                 tracing::info!(digest = %what.digest, %why, "compiling again");

@@ -9,9 +9,7 @@ use tokio::sync::RwLock;
 use super::live::{Facts, Live};
 use super::loader::{LoadFailure, Loader, What};
 use super::table::Table;
-use crate::catalog::{
-    Catalog, CatalogError, Function, NewVersion, Published, Snapshot, Version, Weight,
-};
+use crate::catalog::{Catalog, CatalogError, Function, NewVersion, Published, Snapshot, Version, Weight};
 use crate::engine::compile::CompileError;
 use crate::engine::crew::Crew;
 use crate::engine::instance::spawn_ahead;
@@ -292,9 +290,8 @@ impl Deployer {
         old: &[(Arc<Live>, u32)],
     ) -> Vec<(Arc<Live>, u32)> {
         let weights = function.activation.iter().flat_map(|activation| &activation.weights);
-        let weight_of = |version: &Version| {
-            weights.clone().find(|w| w.version == version.number).map_or(1, |w| w.weight)
-        };
+        let weight_of =
+            |version: &Version| weights.clone().find(|w| w.version == version.number).map_or(1, |w| w.weight);
         let live_of = |version: &Version| {
             let answering = old.iter().map(|(live, _)| live);
             match answering.into_iter().find(|live| live.number == version.number) {

@@ -19,10 +19,8 @@ impl Deployer {
         let lives = routes.all().flat_map(|route| &route.versions).map(|(live, _)| live);
         let now = now_ns();
         let cold = |used: u64| now.saturating_sub(used) > HOT_NS;
-        let mut idle: Vec<_> = lives
-            .filter(|live| live.loaded().is_some() && cold(live.used_ns()))
-            .cloned()
-            .collect();
+        let mut idle: Vec<_> =
+            lives.filter(|live| live.loaded().is_some() && cold(live.used_ns())).cloned().collect();
         idle.sort_unstable_by_key(|live| live.used_ns());
         // A few more than needed, so that the next load does not bring us back here at once.
         idle.truncate(over + most / 50);

@@ -59,15 +59,12 @@ impl Deployer {
     ///
     /// # Errors
     /// No such tenant or function.
-    pub async fn delete_function(
-        &self,
-        tenant: &TenantName,
-        name: &FunctionName,
-    ) -> Result<(), DeployError> {
+    pub async fn delete_function(&self, tenant: &TenantName, name: &FunctionName) -> Result<(), DeployError> {
         let _order = self.routing.lock().await;
         let DeletedFunction { versions, .. } = self.catalog.delete_function(tenant, name).await?;
         let old = self.table.remove(tenant, name);
-        let gone: Vec<_> = old.iter().flat_map(|route| &route.versions).map(|(live, _)| live.clone()).collect();
+        let gone: Vec<_> =
+            old.iter().flat_map(|route| &route.versions).map(|(live, _)| live.clone()).collect();
         self.retire(&gone).await;
         self.sweep(versions.into_iter().map(|version| version.digest)).await;
         Ok(())

@@ -117,12 +117,7 @@ impl ArtifactId {
 
 impl From<&fs::Metadata> for Stamp {
     fn from(m: &fs::Metadata) -> Self {
-        Self {
-            device: m.dev(),
-            inode: m.ino(),
-            size: m.size(),
-            changed: (m.ctime(), m.ctime_nsec()),
-        }
+        Self { device: m.dev(), inode: m.ino(), size: m.size(), changed: (m.ctime(), m.ctime_nsec()) }
     }
 }
 
@@ -136,11 +131,7 @@ impl ArtifactStore {
         key::private_dir(&dir)?;
         let key = key::open(data_dir)?;
         remove_leftovers(&dir)?;
-        Ok(Self {
-            dir,
-            key,
-            verified: DashMap::new(),
-        })
+        Ok(Self { dir, key, verified: DashMap::new() })
     }
 
     /// Seals and keeps an artifact that our own compiling child made. After a crash it is there whole, or not at all.
@@ -207,33 +198,21 @@ impl ArtifactStore {
         let name = id.file_name();
         // The stamp is taken first: a file that changes while it is hashed has another one when it is seen again.
         let stamp = Stamp::from(&file.metadata().map_err(LoadError::Io)?);
-        if self
-            .verified
-            .get(&name)
-            .is_some_and(|known| *known == stamp)
-        {
+        if self.verified.get(&name).is_some_and(|known| *known == stamp) {
             return Ok(());
         }
         let Some(length) = stamp.size.checked_sub(SEAL_BYTES) else {
-            return Err(LoadError::Corrupt {
-                why: "it is too short",
-            });
+            return Err(LoadError::Corrupt { why: "it is too short" });
         };
         let (magic, found) = read_seal(file, length).map_err(LoadError::Io)?;
         if magic != *MAGIC {
-            return Err(LoadError::Corrupt {
-                why: "it has no seal at its end",
-            });
+            return Err(LoadError::Corrupt { why: "it has no seal at its end" });
         }
         file.seek(SeekFrom::Start(0)).map_err(LoadError::Io)?;
-        let seal = self
-            .seal(id, length, file.take(length))
-            .map_err(LoadError::Io)?;
+        let seal = self.seal(id, length, file.take(length)).map_err(LoadError::Io)?;
         // blake3 compares hashes in constant time.
         if seal != found {
-            return Err(LoadError::Corrupt {
-                why: "its seal is wrong",
-            });
+            return Err(LoadError::Corrupt { why: "its seal is wrong" });
         }
         if self.verified.len() >= STAMPS {
             self.verified.clear();
@@ -256,10 +235,7 @@ impl ArtifactStore {
 }
 
 /// Loads what a verified file holds.
-#[expect(
-    unsafe_code,
-    reason = "wasmtime cannot check machine code; the seal on it was checked"
-)]
+#[expect(unsafe_code, reason = "wasmtime cannot check machine code; the seal on it was checked")]
 fn deserialize(engine: &Engine, file: &File) -> wasmtime::Result<Component> {
     // The path leads back to the open file itself, whatever its name stands for by now. wasmtime 48 has no call that
     // takes an open file for a component; reading it into memory would lose the mapping from page cache.
@@ -286,11 +262,7 @@ fn classify(error: &wasmtime::Error) -> LoadError {
         }
     }
     let why = format!("{error:#}");
-    if why.contains("pooling allocator") {
-        LoadError::Limit { why }
-    } else {
-        LoadError::Incompatible { why }
-    }
+    if why.contains("pooling allocator") { LoadError::Limit { why } } else { LoadError::Incompatible { why } }
 }
 
 fn read_seal(file: &mut File, length: u64) -> io::Result<([u8; 8], [u8; 32])> {
@@ -303,11 +275,7 @@ fn read_seal(file: &mut File, length: u64) -> io::Result<([u8; 8], [u8; 32])> {
 
 /// Writes a file that nobody else can read, to the disk.
 fn write_new(path: &Path, parts: &[&[u8]]) -> io::Result<()> {
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)?;
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     for part in parts {
         file.write_all(part)?;
     }

@@ -138,11 +138,7 @@ impl CompileError {
     }
 
     fn host(what: &'static str, source: io::Error) -> Self {
-        Self::Host {
-            what,
-            log: String::new(),
-            source: Some(source),
-        }
+        Self::Host { what, log: String::new(), source: Some(source) }
     }
 }
 
@@ -173,26 +169,16 @@ impl Compiler {
     /// # Errors
     /// That the upload is no good, that it is too expensive, or that this machine failed.
     pub async fn compile(&self, wasm: Wasm) -> Result<Compiled, CompileError> {
-        let _permit = self
-            .permits
-            .acquire()
-            .await
-            .map_err(|_| CompileError::Host {
-                what: "it is shutting down",
-                log: String::new(),
-                source: None,
-            })?;
+        let _permit = self.permits.acquire().await.map_err(|_| CompileError::Host {
+            what: "it is shutting down",
+            log: String::new(),
+            source: None,
+        })?;
         let (mut child, bytes) = self.spawn(wasm)?;
         // The wait for a permit is not the upload's fault; from here on, it is.
         let Ok(ended) = tokio::time::timeout(self.wall, converse(&mut child, bytes)).await else {
-            child
-                .kill()
-                .await
-                .map_err(|e| CompileError::host("its child could not be killed", e))?;
-            return Err(CompileError::Limit {
-                which: CompileLimit::Wall,
-                log: String::new(),
-            });
+            child.kill().await.map_err(|e| CompileError::host("its child could not be killed", e))?;
+            return Err(CompileError::Limit { which: CompileLimit::Wall, log: String::new() });
         };
         let ended = ended.map_err(|e| CompileError::host("its child could not be awaited", e))?;
         ended.judge()
@@ -269,11 +255,7 @@ async fn tail(mut pipe: impl AsyncRead + Unpin) -> String {
 impl Ended {
     fn judge(self) -> Result<Compiled, CompileError> {
         let Self { frame, log, status } = self;
-        let host = |what, log| CompileError::Host {
-            what,
-            log,
-            source: None,
-        };
+        let host = |what, log| CompileError::Host { what, log, source: None };
         if let Some(signal) = status.signal() {
             let which = limit_behind(signal, &log);
             return Err(match which {
@@ -286,9 +268,7 @@ impl Ended {
         }
         match frame {
             Ok(Frame::Compiled(compiled)) => Ok(compiled),
-            Ok(Frame::Refused { code, message }) => {
-                Err(CompileError::Refused { code, message, log })
-            }
+            Ok(Frame::Refused { code, message }) => Err(CompileError::Refused { code, message, log }),
             Ok(Frame::Limit(which)) => Err(CompileError::Limit { which, log }),
             Err(FrameError::Garbled) => Err(host("its child said nothing that makes sense", log)),
             Err(FrameError::Io(source)) => Err(CompileError::Host {

@@ -173,12 +173,7 @@ pub fn componentize(bytes: &[u8]) -> Result<Componentized<'_>, Refused> {
 fn component(bytes: Cow<'_, [u8]>, source: SourceKind) -> Result<Componentized<'_>, Refused> {
     let handler = handler(&component_exports(&bytes)?)?;
     let profile = profile_of(&bytes, handler)?;
-    Ok(Componentized {
-        component: bytes,
-        handler,
-        profile,
-        source,
-    })
+    Ok(Componentized { component: bytes, handler, profile, source })
 }
 
 /// The exports of the outermost component, with their kinds; those of the components inside are not looked at.
@@ -204,12 +199,8 @@ fn component_exports(bytes: &[u8]) -> Result<Vec<(&str, ComponentExternalKind)>,
 /// Which of the exports answers requests. Of two, the 0.3 one, as `wasmtime serve` does: such a component needs the
 /// async engine anyway, and its author offers 0.2 to hosts that know nothing newer.
 fn handler(exports: &[(&str, ComponentExternalKind)]) -> Result<Handler, Refused> {
-    let instances = || {
-        exports
-            .iter()
-            .filter(|(_, kind)| *kind == ComponentExternalKind::Instance)
-            .map(|(name, _)| *name)
-    };
+    let instances =
+        || exports.iter().filter(|(_, kind)| *kind == ComponentExternalKind::Instance).map(|(name, _)| *name);
     if instances().any(|name| is_release(name, "wasi:http/handler@0.3.")) {
         return Ok(Handler::Http03);
     }
@@ -218,12 +209,9 @@ fn handler(exports: &[(&str, ComponentExternalKind)]) -> Result<Handler, Refused
     }
     // wasmtime links a draft only to the very same draft, and it has none.
     let stem = |name: &str| name.split('@').next().unwrap_or_default().to_owned();
-    if let Some(draft) = instances().find(|name| {
-        matches!(
-            stem(name).as_str(),
-            "wasi:http/handler" | "wasi:http/incoming-handler"
-        )
-    }) {
+    if let Some(draft) = instances()
+        .find(|name| matches!(stem(name).as_str(), "wasi:http/handler" | "wasi:http/incoming-handler"))
+    {
         let label = bounded(draft, sniff::NAME);
         return Err(Refused::UnsupportedVersion { label });
     }
@@ -271,11 +259,5 @@ fn profile_of(bytes: &[u8], handler: Handler) -> Result<Profile, Refused> {
 fn invalid(error: &wasmparser::BinaryReaderError) -> Refused {
     let cut = error.message().starts_with("unexpected end");
     let why = bounded(&error.to_string(), sniff::TEXT);
-    Refused::InvalidWasm {
-        why: if cut {
-            format!("it ends too early: {why}")
-        } else {
-            why
-        },
-    }
+    Refused::InvalidWasm { why: if cut { format!("it ends too early: {why}") } else { why } }
 }

@@ -189,9 +189,9 @@ impl Instance {
                 store
                     .run_concurrent(async |accessor| {
                         let answer = match service.handle(accessor, request).await? {
-                            Ok(response) => Ok(accessor.with(|mut store| {
-                                response.into_http(&mut store, sending)
-                            })?),
+                            Ok(response) => {
+                                Ok(accessor.with(|mut store| response.into_http(&mut store, sending))?)
+                            }
                             Err(code) => Err(format!("{code:?}")),
                         };
                         if head.send(answer).is_ok() {

@@ -72,8 +72,7 @@ impl Lease {
             None => Arc::new(Meter::default()),
         };
         let request = request(&meter);
-        let invocation =
-            Invocation { instance, request, cpu_ms: terms.cpu_ms, meter: meter.clone() };
+        let invocation = Invocation { instance, request, cpu_ms: terms.cpu_ms, meter: meter.clone() };
         Ok(Self {
             shelf: shelf.clone(),
             program: program.id,

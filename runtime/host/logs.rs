@@ -35,11 +35,7 @@ impl GuestLog {
     /// A log whose lines carry `function` (`tenant/function`).
     #[must_use]
     pub fn new(function: String) -> Self {
-        Self(Arc::new(Shared {
-            function,
-            second: AtomicU64::new(0),
-            lines: AtomicU64::new(0),
-        }))
+        Self(Arc::new(Shared { function, second: AtomicU64::new(0), lines: AtomicU64::new(0) }))
     }
 
     fn line(&self, line: &[u8]) {

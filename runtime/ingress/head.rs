@@ -76,9 +76,7 @@ pub fn authority(parts: &Parts) -> Result<Option<Authority>, Rejection> {
         (None, host) => host,
     };
     match &asked {
-        None if parts.version >= Version::HTTP_11 => {
-            Err(Rejection::BadRequest("the host field is missing"))
-        }
+        None if parts.version >= Version::HTTP_11 => Err(Rejection::BadRequest("the host field is missing")),
         Some(asked) if asked.as_str().contains('@') => {
             Err(Rejection::BadRequest("the host holds a user name"))
         }

@@ -28,18 +28,12 @@ fn of_rejection(rejection: &Rejection) -> Shown {
             "The head of the request is larger than allowed.",
             false,
         ),
-        Rejection::UriTooLong => {
-            (StatusCode::URI_TOO_LONG, "The path is longer than allowed.", false)
-        }
+        Rejection::UriTooLong => (StatusCode::URI_TOO_LONG, "The path is longer than allowed.", false),
         Rejection::PayloadTooLarge => too_large(),
-        Rejection::Throttled => (
-            StatusCode::TOO_MANY_REQUESTS,
-            "The function has as many requests in progress as it may.",
-            true,
-        ),
-        Rejection::Overloaded => {
-            (StatusCode::SERVICE_UNAVAILABLE, "The server has no instance free.", true)
+        Rejection::Throttled => {
+            (StatusCode::TOO_MANY_REQUESTS, "The function has as many requests in progress as it may.", true)
         }
+        Rejection::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, "The server has no instance free.", true),
         Rejection::Draining => (StatusCode::SERVICE_UNAVAILABLE, "The server is going away.", true),
         Rejection::HostError(_) => host_error(),
     };
@@ -56,9 +50,7 @@ fn of_outcome(outcome: &Outcome) -> Shown {
         Outcome::BadResponse(_) => bad("The function's answer is not valid HTTP."),
         Outcome::GuestError(_) => bad("The function answered with an error code."),
         Outcome::ResponseTooLarge => bad("The function's answer is larger than allowed."),
-        Outcome::Timeout => {
-            (StatusCode::GATEWAY_TIMEOUT, "The function took longer than it may.", false)
-        }
+        Outcome::Timeout => (StatusCode::GATEWAY_TIMEOUT, "The function took longer than it may.", false),
         Outcome::PayloadTooLarge => too_large(),
         // Nobody is there to read either of these.
         Outcome::ClientGone | Outcome::Completed => bad("The request has ended."),
@@ -132,9 +124,7 @@ fn answer(shown: &Shown, form: Form, id: &str) -> Response<Body> {
             );
             ("text/html; charset=utf-8", page)
         }
-        Form::Text => {
-            ("text/plain; charset=utf-8", format!("{code}: {text}\nrequest id: {id}\n"))
-        }
+        Form::Text => ("text/plain; charset=utf-8", format!("{code}: {text}\nrequest id: {id}\n")),
     };
     let mut response = Response::new(Body::Whole(Some(Bytes::from(body))));
     *response.status_mut() = status;

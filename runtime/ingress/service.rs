@@ -88,12 +88,7 @@ fn finish(visit: Visit, mut response: Response<Body>, flight: Rc<Flight>) -> Res
 type Answered = Result<(Response<Body>, Rc<Flight>), (Failure, Option<Rc<Flight>>)>;
 
 /// Route, admit, lease, invoke: each step takes what the one before it gave.
-async fn respond(
-    desk: &Rc<Desk>,
-    link: &Link,
-    visit: &mut Visit,
-    request: Request<Incoming>,
-) -> Answered {
+async fn respond(desk: &Rc<Desk>, link: &Link, visit: &mut Visit, request: Request<Incoming>) -> Answered {
     let refused = |rejection: Rejection| (Failure::Rejected(rejection), None);
     let (mut parts, body) = request.into_parts();
     let (permit, asked, prefix) = admit(desk, &parts).map_err(refused)?;
@@ -110,9 +105,7 @@ async fn respond(
     introduce(&mut parts.headers, link, &visit.id);
     let headless = parts.method == Method::HEAD;
     let limit = live.limits.request_body_bytes;
-    let ask = |meter: &Arc<Meter>| {
-        Request::from_parts(parts, Bounded::new(body, limit, Tell(meter.clone())))
-    };
+    let ask = |meter: &Arc<Meter>| Request::from_parts(parts, Bounded::new(body, limit, Tell(meter.clone())));
     let terms = Terms { cpu_ms: live.limits.cpu_ms, max_requests: live.max_requests, cold };
     let lease = Lease::take(&desk.shelf, &program, terms, ask).map_err(refused)?;
     let deadline = visit.phases.began + live.limits.wall_ms * 1_000_000;
@@ -206,10 +199,8 @@ async fn invoke(
         return Err(outcome("an informational status"));
     }
     head::strip_answer(&mut parts.headers);
-    let bodiless = matches!(
-        parts.status,
-        StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED | StatusCode::RESET_CONTENT
-    );
+    let bodiless =
+        matches!(parts.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED | StatusCode::RESET_CONTENT);
     // An answer to HEAD declares the length of what it does not send.
     let declared = if bodiless || headless { None } else { head::declared_length(&parts.headers) };
     let guest = GuestBody::new(flight.clone(), body, live.limits.response_body_bytes, declared);

@@ -123,16 +123,10 @@ impl Overrides {
     /// # Errors
     /// The first field that is zero or above the ceiling, or a wall time not above the CPU time.
     pub fn resolve(&self, defaults: &Limits, ceiling: &Limits) -> Result<Limits, LimitError> {
-        let pick = |field, asked: Option<u64>, default: u64, lowest: u64, highest: u64| match asked
-        {
+        let pick = |field, asked: Option<u64>, default: u64, lowest: u64, highest: u64| match asked {
             None => Ok(default.min(highest)),
             Some(value) if (lowest..=highest).contains(&value) => Ok(value),
-            Some(value) => Err(LimitError {
-                field,
-                value,
-                lowest,
-                highest,
-            }),
+            Some(value) => Err(LimitError { field, value, lowest, highest }),
         };
         let (d, c) = (defaults, ceiling);
         let cpu_ms = pick("cpu_ms", self.cpu_ms, d.cpu_ms, 1, c.cpu_ms)?;
@@ -149,13 +143,7 @@ impl Overrides {
         Ok(Limits {
             cpu_ms: cpu_ms.min(wall_ms.saturating_sub(1)),
             wall_ms,
-            memory_bytes: pick(
-                "memory_bytes",
-                self.memory_bytes,
-                d.memory_bytes,
-                64 * KIB,
-                c.memory_bytes,
-            )?,
+            memory_bytes: pick("memory_bytes", self.memory_bytes, d.memory_bytes, 64 * KIB, c.memory_bytes)?,
             table_elements: pick(
                 "table_elements",
                 self.table_elements,

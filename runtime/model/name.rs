@@ -38,9 +38,7 @@ pub fn is_label(text: &str) -> bool {
     bytes.len() <= LABEL_MAX
         && edge(bytes.first())
         && edge(bytes.last())
-        && bytes
-            .iter()
-            .all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-'))
+        && bytes.iter().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-'))
 }
 
 fn parse(kind: &'static str, text: &str) -> Result<Arc<str>, NameError> {
@@ -48,10 +46,7 @@ fn parse(kind: &'static str, text: &str) -> Result<Arc<str>, NameError> {
         Ok(Arc::from(text))
     } else {
         let value = text.chars().take(80).flat_map(char::escape_default);
-        Err(NameError {
-            kind,
-            value: value.collect(),
-        })
+        Err(NameError { kind, value: value.collect() })
     }
 }
 

@@ -12,18 +12,7 @@ fn a_name_is_one_lower_case_dns_label() {
     for good in ["a", "0", "hello", "a-b", "x".repeat(63).as_str()] {
         assert!(good.parse::<TenantName>().is_ok(), "{good}");
     }
-    for bad in [
-        "",
-        "-a",
-        "a-",
-        "A",
-        "a.b",
-        "a_b",
-        "ä",
-        "a b",
-        "x".repeat(64).as_str(),
-        "a\n",
-    ] {
+    for bad in ["", "-a", "a-", "A", "a.b", "a_b", "ä", "a b", "x".repeat(64).as_str(), "a\n"] {
         let error = bad.parse::<TenantName>().unwrap_err();
         assert!(error.to_string().contains("DNS label"), "{bad}");
     }
@@ -32,17 +21,10 @@ fn a_name_is_one_lower_case_dns_label() {
 #[test]
 fn a_wall_time_is_always_above_the_cpu_time() {
     let (defaults, ceiling) = (Limits::default(), Limits::default_ceiling());
-    let asks = Overrides {
-        cpu_ms: Some(40_000),
-        ..Overrides::default()
-    };
+    let asks = Overrides { cpu_ms: Some(40_000), ..Overrides::default() };
     let limits = asks.resolve(&defaults, &ceiling).unwrap();
     assert!(limits.wall_ms > limits.cpu_ms);
-    let asks = Overrides {
-        cpu_ms: Some(500),
-        wall_ms: Some(500),
-        ..Overrides::default()
-    };
+    let asks = Overrides { cpu_ms: Some(500), wall_ms: Some(500), ..Overrides::default() };
     let error = asks.resolve(&defaults, &ceiling).unwrap_err();
     assert_eq!((error.field, error.lowest), ("wall_ms", 501));
 }
@@ -50,25 +32,13 @@ fn a_wall_time_is_always_above_the_cpu_time() {
 #[test]
 fn a_manifest_with_an_unknown_key_is_refused() {
     let error = serde_json::from_str::<Manifest>(r#"{"limit":{}}"#).unwrap_err();
-    assert!(
-        error.to_string().contains("unknown field `limit`"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("unknown field `limit`"), "{error}");
 }
 
 #[test]
 fn reuse_for_no_request_at_all_is_refused() {
-    let manifest = Manifest {
-        reuse: Some(Reuse { max_requests: 0 }),
-        ..Manifest::default()
-    };
-    assert!(
-        manifest
-            .check()
-            .unwrap_err()
-            .to_string()
-            .contains("reuse.max_requests")
-    );
+    let manifest = Manifest { reuse: Some(Reuse { max_requests: 0 }), ..Manifest::default() };
+    assert!(manifest.check().unwrap_err().to_string().contains("reuse.max_requests"));
 }
 
 proptest! {

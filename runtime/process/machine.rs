@@ -13,7 +13,7 @@ const MAPS_PER_PROGRAM: u64 = 4;
 
 /// Raises the soft limit of file descriptors to the hard one. Returns what is in force.
 #[must_use]
-pub fn raise_descriptors() -> u64 {
+pub(super) fn raise_descriptors() -> u64 {
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
     if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
         tracing::warn!(%error, "the limit of file descriptors stays as it is");
@@ -28,7 +28,7 @@ fn most_maps() -> u64 {
 
 /// Fits what was configured to what the machine has, and says so.
 #[must_use]
-pub fn fit(settings: &mut Settings) -> Slots {
+pub(super) fn fit(settings: &mut Settings) -> Slots {
     let descriptors = raise_descriptors();
     let server = &mut settings.server;
     let maps = most_maps();

@@ -23,8 +23,8 @@ use crate::engine::compile::Compiler;
 use crate::engine::crew::{self, Crew};
 use crate::engine::program::{Engines, LinkError};
 use crate::engine::ticker::Ticker;
-use crate::ingress::worker::{self, Hire};
 use crate::ingress::Face;
+use crate::ingress::worker::{self, Hire};
 use crate::net::listen::{self, HANDOVER, Seat};
 use crate::settings::Settings;
 use crate::storage::{Blobs, DataDir, DataDirError, FileError, Storage, StorageError};
@@ -120,8 +120,7 @@ pub async fn start(mut settings: Settings) -> Result<Running, ServeError> {
 
     let hired = hire(&face, &ticker, settings.threads).map_err(ServeError::Thread)?;
     let crew = Crew::new(hired.orders);
-    let policy =
-        Policy { defaults: settings.defaults, ceiling: settings.ceiling, server: settings.server };
+    let policy = Policy { defaults: settings.defaults, ceiling: settings.ceiling, server: settings.server };
     let plane = (loader, table);
     let deployer = Deployer::new(catalog, plane, crew.clone(), ticker.pulse(), policy);
     deployer.restore(deployer.catalog.snapshot().await?);

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::{LogSettings, Settings, default_data_dir, no_color};
-use crate::model::limits::{Limits, ServerLimits};
+use crate::model::limits::{Limits, Overrides, ServerLimits};
 use crate::model::name::is_label;
 
 /// The settings file.
@@ -31,8 +31,8 @@ pub struct RawSettings {
     pub server: ServerLimits,
     /// `[limits]`: see [`Settings::defaults`].
     pub limits: Limits,
-    /// `[ceiling]`: see [`Settings::ceiling`].
-    pub ceiling: Option<RawCeiling>,
+    /// `[ceiling]`: see [`Settings::ceiling`]; what is left out is the built-in one.
+    pub ceiling: Option<Overrides>,
 }
 
 /// `[log]`.
@@ -54,9 +54,6 @@ pub enum LogFormat {
     /// For programs.
     Json,
 }
-
-/// `[ceiling]`: what is left out is the built-in ceiling.
-pub type RawCeiling = crate::model::limits::Overrides;
 
 /// What flags and environment say; each wins over the file.
 #[derive(Clone, Debug, Default)]
@@ -179,7 +176,7 @@ fn check(
     Err(SettingsError::Value { field, value: value.to_string(), allowed: allowed.to_string() })
 }
 
-fn ceiling(raw: RawCeiling) -> Limits {
+fn ceiling(raw: Overrides) -> Limits {
     let built_in = Limits::default_ceiling();
     Limits {
         cpu_ms: raw.cpu_ms.unwrap_or(built_in.cpu_ms),

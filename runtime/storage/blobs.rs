@@ -86,11 +86,8 @@ impl Blobs {
     /// # Errors
     /// What the file system says.
     pub fn open(dir: &DataDir) -> Result<Self, FileError> {
-        let folders = Folders {
-            blobs: dir.path().join("blobs"),
-            temp: dir.path().join("tmp"),
-            _dir: dir.clone(),
-        };
+        let folders =
+            Folders { blobs: dir.path().join("blobs"), temp: dir.path().join("tmp"), _dir: dir.clone() };
         make_folder(&folders.blobs)?;
         make_folder(&folders.temp)?;
         sync_folder(dir.path())?;
@@ -105,11 +102,7 @@ impl Blobs {
     pub async fn writer(&self) -> Result<BlobWriter, BlobError> {
         let folders = Arc::clone(&self.0);
         let partial = blocking(move || folders.create_temp()).await?;
-        Ok(BlobWriter {
-            folders: Arc::clone(&self.0),
-            partial: Some(partial),
-            buffer: Vec::new(),
-        })
+        Ok(BlobWriter { folders: Arc::clone(&self.0), partial: Some(partial), buffer: Vec::new() })
     }
 
     /// Stores bytes that are all here; durable when this returns.
@@ -132,8 +125,7 @@ impl Blobs {
     /// [`BlobError::Missing`], or what the file system says.
     pub async fn open_file(&self, digest: Digest) -> Result<File, BlobError> {
         let path = self.path(digest);
-        blocking(move || File::open(&path).map_err(|error| not_found(digest, "open", &path, error)))
-            .await
+        blocking(move || File::open(&path).map_err(|error| not_found(digest, "open", &path, error))).await
     }
 
     /// The whole content, verified.
@@ -235,22 +227,14 @@ impl Folders {
             .mode(0o600)
             .open(&path)
             .map_err(FileError::of("make", &path))?;
-        Ok(Partial {
-            file,
-            path: TempPath(path),
-            hash: Sha256::new(),
-            size_bytes: 0,
-        })
+        Ok(Partial { file, path: TempPath(path), hash: Sha256::new(), size_bytes: 0 })
     }
 
     /// Content first, then the name, then the folder that holds the name: whatever is found under a name is whole.
     fn keep(&self, partial: Partial) -> Result<(Digest, u64), BlobError> {
         let digest = Digest(partial.hash.finalize().into());
         let (path, temp) = (self.path(digest), &partial.path.0);
-        partial
-            .file
-            .sync_all()
-            .map_err(FileError::of("sync", temp))?;
+        partial.file.sync_all().map_err(FileError::of("sync", temp))?;
         let folder = path.parent().unwrap_or(&self.blobs);
         if !folder.exists() {
             make_folder(folder)?;
@@ -290,9 +274,7 @@ impl Folders {
 
 impl Partial {
     fn append(&mut self, bytes: &[u8]) -> Result<(), BlobError> {
-        self.file
-            .write_all(bytes)
-            .map_err(FileError::of("write", &self.path.0))?;
+        self.file.write_all(bytes).map_err(FileError::of("write", &self.path.0))?;
         self.hash.update(bytes);
         self.size_bytes += bytes.len() as u64;
         Ok(())
@@ -324,7 +306,5 @@ async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, BlobError> + Send + 'static,
 ) -> Result<T, BlobError> {
     // The runtime refuses or drops blocking work only when it is going down.
-    tokio::task::spawn_blocking(work)
-        .await
-        .unwrap_or(Err(BlobError::Interrupted))
+    tokio::task::spawn_blocking(work).await.unwrap_or(Err(BlobError::Interrupted))
 }

@@ -82,11 +82,7 @@ impl DataDir {
 impl FileError {
     /// For `map_err`: names the action and the path.
     pub(super) fn of(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
-        move |source| Self {
-            action,
-            path: path.to_path_buf(),
-            source,
-        }
+        move |source| Self { action, path: path.to_path_buf(), source }
     }
 
     /// Whether the disk, or the quota on it, is full.
@@ -99,16 +95,10 @@ impl FileError {
 
 /// Makes a folder, and those above it, that only this user may enter.
 pub(super) fn make_folder(path: &Path) -> Result<(), FileError> {
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path)
-        .map_err(FileError::of("make folder", path))
+    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(FileError::of("make folder", path))
 }
 
 /// Makes a new name in a folder durable: the name is the folder's data, not the file's.
 pub(super) fn sync_folder(path: &Path) -> Result<(), FileError> {
-    File::open(path)
-        .and_then(|folder| folder.sync_all())
-        .map_err(FileError::of("sync folder", path))
+    File::open(path).and_then(|folder| folder.sync_all()).map_err(FileError::of("sync folder", path))
 }

@@ -23,9 +23,7 @@ pub use dir::{DataDir, DataDirError, FileError};
 pub struct Storage(Arc<sqlite::Writer>);
 
 /// The number of a commit, counted over the whole database: 1, 2, 3. Zero is before the first.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Revision(pub u64);
 
 /// A key with its value and the commit that wrote it.
@@ -147,9 +145,7 @@ impl Storage {
     /// # Errors
     /// [`StorageError::NewerSchema`], or what the file system says.
     pub async fn open(dir: &DataDir, name: &str) -> Result<Self, StorageError> {
-        sqlite::Writer::start(dir.clone(), name)
-            .await
-            .map(|writer| Self(Arc::new(writer)))
+        sqlite::Writer::start(dir.clone(), name).await.map(|writer| Self(Arc::new(writer)))
     }
 
     /// The value of a key.
@@ -170,9 +166,7 @@ impl Storage {
         keys: Vec<String>,
     ) -> Result<Vec<Option<(Vec<u8>, Revision)>>, StorageError> {
         check_size("read", keys.len(), SCAN_ENTRIES)?;
-        self.0
-            .read(move |database| keys.iter().map(|key| database.get(key)).collect())
-            .await
+        self.0.read(move |database| keys.iter().map(|key| database.get(key)).collect()).await
     }
 
     /// The entries whose keys begin with `prefix` and come after `after`, in key order (by bytes):
@@ -188,9 +182,7 @@ impl Storage {
     ) -> Result<Vec<Entry>, StorageError> {
         let (prefix, after) = (prefix.to_owned(), after.map(str::to_owned));
         let limit = limit.clamp(1, SCAN_ENTRIES);
-        self.0
-            .read(move |database| database.scan(&prefix, after.as_deref(), limit))
-            .await
+        self.0.read(move |database| database.scan(&prefix, after.as_deref(), limit)).await
     }
 
     /// The only write: all of it, durable when this returns, or none of it. A commit that writes nothing only
@@ -209,15 +201,9 @@ impl Storage {
     ///
     /// # Errors
     /// [`StorageError::ChangesGone`] if `since` is too long ago.
-    pub async fn changes(
-        &self,
-        since: Revision,
-        limit: usize,
-    ) -> Result<Vec<Change>, StorageError> {
+    pub async fn changes(&self, since: Revision, limit: usize) -> Result<Vec<Change>, StorageError> {
         let limit = limit.clamp(1, SCAN_ENTRIES);
-        self.0
-            .read(move |database| database.changes(since, limit))
-            .await
+        self.0.read(move |database| database.changes(since, limit)).await
     }
 
     /// The last durable commit.
@@ -250,14 +236,11 @@ impl StorageError {
     #[must_use]
     pub fn is_disk_full(&self) -> bool {
         match self {
-            Self::Database(error) => {
-                error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull)
-            }
+            Self::Database(error) => error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull),
             Self::File(error) => error.is_disk_full(),
-            Self::NewerSchema { .. }
-            | Self::TooLarge { .. }
-            | Self::ChangesGone { .. }
-            | Self::Closed => false,
+            Self::NewerSchema { .. } | Self::TooLarge { .. } | Self::ChangesGone { .. } | Self::Closed => {
+                false
+            }
         }
     }
 }

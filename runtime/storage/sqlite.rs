@@ -54,10 +54,7 @@ impl Writer {
                 // The lock outlives the connection, whatever the other handles to the directory do.
                 drop(dir);
             })
-            .map_err(FileError::of(
-                "start a thread for",
-                std::path::Path::new(name),
-            ))?;
+            .map_err(FileError::of("start a thread for", std::path::Path::new(name)))?;
         let revision = match open.await.unwrap_or(Err(StorageError::Closed)) {
             Ok(revision) => revision,
             Err(error) => {
@@ -66,11 +63,7 @@ impl Writer {
                 return Err(error);
             }
         };
-        Ok(Self {
-            jobs: Some(jobs),
-            thread: Some(thread),
-            revision,
-        })
+        Ok(Self { jobs: Some(jobs), thread: Some(thread), revision })
     }
 
     /// Runs `work` on the thread, between commits.
@@ -117,9 +110,7 @@ impl Drop for Writer {
 
 impl fmt::Debug for Writer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Writer")
-            .field("revision", &*self.revision.borrow())
-            .finish_non_exhaustive()
+        f.debug_struct("Writer").field("revision", &*self.revision.borrow()).finish_non_exhaustive()
     }
 }
 

@@ -48,11 +48,7 @@ impl Database {
         connection.busy_timeout(Duration::from_secs(5))?;
         let found = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
         if found > SCHEMA {
-            return Err(StorageError::NewerSchema {
-                path: path.to_path_buf(),
-                found,
-                known: SCHEMA,
-            });
+            return Err(StorageError::NewerSchema { path: path.to_path_buf(), found, known: SCHEMA });
         }
         connection.pragma_update(None, "journal_mode", "wal")?;
         // FULL: each commit syncs the log before it is answered. NORMAL would lose answered commits with the power.
@@ -66,10 +62,7 @@ impl Database {
             create.commit()?;
         }
         let revision = counter(&connection, "revision")?;
-        Ok(Self {
-            connection,
-            revision,
-        })
+        Ok(Self { connection, revision })
     }
 
     /// The last commit.
@@ -100,23 +93,14 @@ impl Database {
             Some(_) | None => (SCAN_FROM, prefix),
         };
         let mut select = self.connection.prepare_cached(sql)?;
-        let rows =
-            select.query_map(params![from, prefix_end(prefix), sql_limit(limit)], |row| {
-                Ok(Entry {
-                    key: row.get(0)?,
-                    value: row.get(1)?,
-                    revision: row.get(2)?,
-                })
-            })?;
+        let rows = select.query_map(params![from, prefix_end(prefix), sql_limit(limit)], |row| {
+            Ok(Entry { key: row.get(0)?, value: row.get(1)?, revision: row.get(2)? })
+        })?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
     /// Changes after a revision, to the end of the commit in which `limit` is reached.
-    pub(super) fn changes(
-        &self,
-        since: Revision,
-        limit: usize,
-    ) -> Result<Vec<Change>, StorageError> {
+    pub(super) fn changes(&self, since: Revision, limit: usize) -> Result<Vec<Change>, StorageError> {
         let oldest = counter(&self.connection, "changes_after")?;
         if since < oldest {
             return Err(StorageError::ChangesGone { since, oldest });
@@ -128,16 +112,10 @@ impl Database {
         let mut changes: Vec<Change> = Vec::new();
         while let Some(row) = rows.next()? {
             let revision = row.get(0)?;
-            if changes.len() >= limit
-                && changes.last().is_some_and(|last| last.revision != revision)
-            {
+            if changes.len() >= limit && changes.last().is_some_and(|last| last.revision != revision) {
                 break;
             }
-            changes.push(Change {
-                revision,
-                key: row.get(1)?,
-                deleted: row.get(2)?,
-            });
+            changes.push(Change { revision, key: row.get(1)?, deleted: row.get(2)? });
         }
         Ok(changes)
     }
@@ -148,10 +126,9 @@ impl Database {
         match self.commit_batch(commits) {
             Ok(results) => results,
             Err(error) if commits.len() == 1 => vec![Err(error.into())],
-            Err(_) => commits
-                .iter()
-                .flat_map(|commit| self.commit_all(std::slice::from_ref(commit)))
-                .collect(),
+            Err(_) => {
+                commits.iter().flat_map(|commit| self.commit_all(std::slice::from_ref(commit))).collect()
+            }
         }
     }
 
@@ -160,9 +137,7 @@ impl Database {
         commits: &[Commit],
     ) -> Result<Vec<Result<Revision, CommitError>>, StorageError> {
         // Dropping the transaction, as every `?` here does, rolls it back.
-        let mut transaction = self
-            .connection
-            .transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let mut transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let before = counter(&transaction, "revision")?;
         let mut revision = before;
         let mut results = Vec::with_capacity(commits.len());
@@ -189,11 +164,7 @@ impl Database {
     }
 }
 
-fn apply(
-    connection: &Connection,
-    commit: &Commit,
-    current: Revision,
-) -> Result<Revision, CommitError> {
+fn apply(connection: &Connection, commit: &Commit, current: Revision) -> Result<Revision, CommitError> {
     let database = |error: rusqlite::Error| CommitError::Storage(error.into());
     for (key, expected) in &commit.expect {
         if revision_of(connection, key).map_err(database)? != *expected {
@@ -254,9 +225,7 @@ fn more_than(connection: &Connection, prefix: &str, most: usize) -> rusqlite::Re
 fn trim_changes(connection: &Connection, current: Revision) -> rusqlite::Result<()> {
     let oldest = Revision(current.0.saturating_sub(KEPT_COMMITS));
     if oldest > counter(connection, "changes_after")? {
-        connection
-            .prepare_cached("DELETE FROM change WHERE revision <= ?1")?
-            .execute([oldest])?;
+        connection.prepare_cached("DELETE FROM change WHERE revision <= ?1")?.execute([oldest])?;
         set_counter(connection, "changes_after", oldest)?;
     }
     Ok(())
@@ -296,8 +265,8 @@ fn sql_limit(limit: usize) -> i64 {
 
 impl ToSql for Revision {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        let number = i64::try_from(self.0)
-            .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
+        let number =
+            i64::try_from(self.0).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
         Ok(number.into())
     }
 }
@@ -305,9 +274,7 @@ impl ToSql for Revision {
 impl FromSql for Revision {
     fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
         let number = i64::column_result(value)?;
-        let number = number
-            .try_into()
-            .map_err(|_| FromSqlError::OutOfRange(number))?;
+        let number = number.try_into().map_err(|_| FromSqlError::OutOfRange(number))?;
         Ok(Self(number))
     }
 }

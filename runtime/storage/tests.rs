@@ -16,10 +16,7 @@ use crate::model::version::Digest;
 type Model = BTreeMap<String, (Vec<u8>, Revision)>;
 
 fn put(key: &str, value: &str) -> Commit {
-    Commit {
-        puts: vec![(key.into(), value.into())],
-        ..Commit::default()
-    }
+    Commit { puts: vec![(key.into(), value.into())], ..Commit::default() }
 }
 
 fn expecting(mut commit: Commit, key: &str, revision: Option<u64>) -> Commit {
@@ -34,10 +31,7 @@ fn data_dir() -> (tempfile::TempDir, DataDir) {
 }
 
 fn block_on<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread()
-        .build()
-        .unwrap()
-        .block_on(future)
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
 }
 
 #[tokio::test]
@@ -51,10 +45,7 @@ async fn a_commit_is_read_back_after_a_reopen() {
     assert_eq!(storage.get("a").await.unwrap(), Some((vec![], Revision(1))));
     assert_eq!(storage.revision(), Revision(1));
     assert_eq!(storage.commit(put("a", "2")).await.unwrap(), Revision(2));
-    let many = storage
-        .get_many(vec!["b".into(), "a".into()])
-        .await
-        .unwrap();
+    let many = storage.get_many(vec!["b".into(), "a".into()]).await.unwrap();
     assert_eq!(many, [None, Some((b"2".to_vec(), Revision(2)))]);
 }
 
@@ -66,10 +57,7 @@ async fn a_commit_whose_expectation_fails_writes_nothing() {
     for (key, revision) in [("a", None), ("a", Some(2)), ("b", Some(1))] {
         let commit = expecting(put("c", "1"), key, revision);
         let error = storage.commit(commit).await.unwrap_err();
-        assert!(
-            matches!(&error, CommitError::Conflict { key: k } if k == key),
-            "{error}"
-        );
+        assert!(matches!(&error, CommitError::Conflict { key: k } if k == key), "{error}");
     }
     assert_eq!(storage.get("c").await.unwrap(), None);
     assert_eq!(storage.revision(), Revision(1));
@@ -81,22 +69,13 @@ async fn a_commit_whose_expectation_fails_writes_nothing() {
 async fn a_quota_counts_what_would_be_there_afterwards() {
     let (_temp, dir) = data_dir();
     let storage = Storage::open(&dir, "catalog").await.unwrap();
-    let bounded = |key: &str| Commit {
-        at_most: vec![("f/".into(), 2)],
-        ..put(key, "")
-    };
-    storage
-        .commit(put("f", "not under the prefix"))
-        .await
-        .unwrap();
+    let bounded = |key: &str| Commit { at_most: vec![("f/".into(), 2)], ..put(key, "") };
+    storage.commit(put("f", "not under the prefix")).await.unwrap();
     storage.commit(bounded("f/a")).await.unwrap();
     storage.commit(bounded("f/b")).await.unwrap();
     storage.commit(bounded("f/b")).await.unwrap();
     let error = storage.commit(bounded("f/c")).await.unwrap_err();
-    assert!(
-        matches!(error, CommitError::TooMany { most: 2, .. }),
-        "{error}"
-    );
+    assert!(matches!(error, CommitError::TooMany { most: 2, .. }), "{error}");
     assert_eq!(storage.get("f/c").await.unwrap(), None);
     let mut swap = bounded("f/c");
     swap.deletes.push("f/a".into());
@@ -121,18 +100,12 @@ async fn changes_are_given_in_whole_commits() {
     let mut both = put("b", "1");
     both.puts.push(("a".into(), vec![]));
     storage.commit(both).await.unwrap();
-    let delete = Commit {
-        deletes: vec!["a".into(), "never-there".into()],
-        ..Commit::default()
-    };
+    let delete = Commit { deletes: vec!["a".into(), "never-there".into()], ..Commit::default() };
     storage.commit(delete).await.unwrap();
     watch.changed().await.unwrap();
     assert_eq!(*watch.borrow(), Revision(2));
-    let change = |revision, key: &str, deleted| Change {
-        revision: Revision(revision),
-        key: key.into(),
-        deleted,
-    };
+    let change =
+        |revision, key: &str, deleted| Change { revision: Revision(revision), key: key.into(), deleted };
     let first = storage.changes(Revision(0), 1).await.unwrap();
     assert_eq!(first, [change(1, "a", false), change(1, "b", false)]);
     let second = storage.changes(Revision(1), 1).await.unwrap();
@@ -153,10 +126,7 @@ async fn changes_that_are_no_longer_kept_are_refused_and_not_left_out() {
     let storage = Storage::open(&dir, "catalog").await.unwrap();
     storage.commit(put("a", "2")).await.unwrap();
     let error = storage.changes(Revision(5), 10).await.unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "changes after revision 5 are gone: kept are those after 6"
-    );
+    assert_eq!(error.to_string(), "changes after revision 5 are gone: kept are those after 6");
     assert_eq!(storage.changes(Revision(6), 10).await.unwrap().len(), 1);
 }
 
@@ -164,24 +134,12 @@ async fn changes_that_are_no_longer_kept_are_refused_and_not_left_out() {
 async fn a_scan_takes_a_prefix_literally_and_in_order() {
     let (_temp, dir) = data_dir();
     let storage = Storage::open(&dir, "catalog").await.unwrap();
-    for key in [
-        "a/2",
-        "a/1",
-        "a",
-        "a0",
-        "a/\u{10ffff}",
-        "b/1",
-        "a%1",
-        "\u{10ffff}x",
-    ] {
+    for key in ["a/2", "a/1", "a", "a0", "a/\u{10ffff}", "b/1", "a%1", "\u{10ffff}x"] {
         storage.commit(put(key, key)).await.unwrap();
     }
     let keys = async |prefix: &str, after: Option<&str>, limit| {
         let entries = storage.scan(prefix, after, limit).await.unwrap();
-        entries
-            .into_iter()
-            .map(|entry| entry.key)
-            .collect::<Vec<_>>()
+        entries.into_iter().map(|entry| entry.key).collect::<Vec<_>>()
     };
     assert_eq!(keys("a/", None, 9).await, ["a/1", "a/2", "a/\u{10ffff}"]);
     assert_eq!(keys("a/", Some("a/1"), 1).await, ["a/2"]);
@@ -197,14 +155,8 @@ async fn what_is_too_large_is_refused_before_it_is_queued() {
     let storage = Storage::open(&dir, "catalog").await.unwrap();
     let long = "k".repeat(KEY_BYTES + 1);
     let error = storage.commit(put(&long, "")).await.unwrap_err();
-    assert!(matches!(
-        error,
-        CommitError::Storage(StorageError::TooLarge { what: "key", .. })
-    ));
-    let wide = Commit {
-        deletes: vec![String::new(); COMMIT_KEYS + 1],
-        ..Commit::default()
-    };
+    assert!(matches!(error, CommitError::Storage(StorageError::TooLarge { what: "key", .. })));
+    let wide = Commit { deletes: vec![String::new(); COMMIT_KEYS + 1], ..Commit::default() };
     assert!(storage.commit(wide).await.is_err());
 }
 
@@ -212,11 +164,7 @@ async fn what_is_too_large_is_refused_before_it_is_queued() {
 fn a_refused_commit_does_not_touch_its_batch() {
     let temp = tempfile::tempdir().unwrap();
     let mut database = Database::open(&temp.path().join("a.db")).unwrap();
-    let batch = [
-        put("a", "1"),
-        expecting(put("b", "1"), "a", None),
-        expecting(put("c", "1"), "a", Some(1)),
-    ];
+    let batch = [put("a", "1"), expecting(put("b", "1"), "a", None), expecting(put("c", "1"), "a", Some(1))];
     let results = database.commit_all(&batch);
     assert_eq!(*results[0].as_ref().unwrap(), Revision(1));
     assert!(matches!(results[1], Err(CommitError::Conflict { .. })));
@@ -230,21 +178,13 @@ fn a_full_disk_fails_the_commit_that_needs_room_and_no_other() {
     let temp = tempfile::tempdir().unwrap();
     let path = temp.path().join("a.db");
     let mut database = Database::open(&path).unwrap();
-    let pages: i64 = database
-        .connection
-        .query_row("PRAGMA page_count", [], |row| row.get(0))
-        .unwrap();
-    database
-        .connection
-        .pragma_update(None, "max_page_count", pages + 2)
-        .unwrap();
+    let pages: i64 = database.connection.query_row("PRAGMA page_count", [], |row| row.get(0)).unwrap();
+    database.connection.pragma_update(None, "max_page_count", pages + 2).unwrap();
     let large = "x".repeat(100_000);
     for _ in 0..3 {
         let results = database.commit_all(&[put("a", "1"), put("b", &large), put("c", "1")]);
         assert!(results[0].is_ok() && results[2].is_ok(), "{results:?}");
-        let Err(CommitError::Storage(error)) = &results[1] else {
-            panic!("{results:?}")
-        };
+        let Err(CommitError::Storage(error)) = &results[1] else { panic!("{results:?}") };
         assert!(error.is_disk_full(), "{error:?}");
     }
     assert_eq!(database.revision(), Revision(6));
@@ -260,10 +200,7 @@ fn an_answered_commit_was_synced() {
     let database = Database::open(&temp.path().join("a.db")).unwrap();
     let pragma = |name| {
         let read = |row: &rusqlite::Row<'_>| row.get::<_, rusqlite::types::Value>(0);
-        database
-            .connection
-            .pragma_query_value(None, name, read)
-            .unwrap()
+        database.connection.pragma_query_value(None, name, read).unwrap()
     };
     assert_eq!(pragma("synchronous"), 2.into());
     assert_eq!(pragma("journal_mode"), String::from("wal").into());
@@ -277,10 +214,7 @@ async fn a_second_opener_is_refused_until_the_first_is_gone() {
     let path = temp.path().join("data");
     drop(dir);
     let error = DataDir::open(&path).unwrap_err();
-    assert!(
-        matches!(error, DataDirError::DataDirInUse { .. }),
-        "{error}"
-    );
+    assert!(matches!(error, DataDirError::DataDirInUse { .. }), "{error}");
     assert!(error.to_string().ends_with("is in use by another process"));
     drop(storage);
     DataDir::open(&path).unwrap();
@@ -295,10 +229,7 @@ async fn a_newer_schema_is_refused_and_left_alone() {
     connection.pragma_update(None, "user_version", 7).unwrap();
     drop(connection);
     let error = Storage::open(&dir, "catalog").await.unwrap_err();
-    assert!(
-        matches!(error, StorageError::NewerSchema { found: 7, .. }),
-        "{error}"
-    );
+    assert!(matches!(error, StorageError::NewerSchema { found: 7, .. }), "{error}");
 }
 
 #[tokio::test]
@@ -342,20 +273,13 @@ fn step() -> impl Strategy<Value = Step> {
 
 fn key(number: u8) -> String {
     // Two prefixes, one of which begins with the other.
-    format!(
-        "{}/{number}",
-        if number.is_multiple_of(2) { "a" } else { "a/b" }
-    )
+    format!("{}/{number}", if number.is_multiple_of(2) { "a" } else { "a/b" })
 }
 
 /// Does the same to the map; gives the revision, or none for a conflict.
 fn apply(model: &mut Model, last: Revision, commit: &Commit) -> Option<Revision> {
     let at = |key: &String| model.get(key).map(|(_, revision)| *revision);
-    if commit
-        .expect
-        .iter()
-        .any(|(key, expected)| at(key) != *expected)
-    {
+    if commit.expect.iter().any(|(key, expected)| at(key) != *expected) {
         return None;
     }
     if commit.puts.is_empty() && commit.deletes.is_empty() {
@@ -473,24 +397,15 @@ async fn a_killed_process_loses_no_answered_commit() {
     let temp = tempfile::tempdir().unwrap();
     for round in 1..=3_u64 {
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args([
-                "--exact",
-                "--ignored",
-                "--nocapture",
-                "storage::tests::commit_until_killed",
-            ])
+            .args(["--exact", "--ignored", "--nocapture", "storage::tests::commit_until_killed"])
             .current_dir(temp.path())
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let durable = |line: std::io::Result<String>| {
-            line.unwrap().strip_prefix("durable ")?.parse::<u64>().ok()
-        };
-        let reached = lines
-            .by_ref()
-            .filter_map(durable)
-            .find(|number| *number >= 10 * round);
+        let durable =
+            |line: std::io::Result<String>| line.unwrap().strip_prefix("durable ")?.parse::<u64>().ok();
+        let reached = lines.by_ref().filter_map(durable).find(|number| *number >= 10 * round);
         child.kill().unwrap();
         let answered = lines.filter_map(durable).last().or(reached).unwrap();
         child.wait().unwrap();
@@ -498,17 +413,8 @@ async fn a_killed_process_loses_no_answered_commit() {
         let storage = Storage::open(&dir, "catalog").await.unwrap();
         let (last, _) = storage.get("last").await.unwrap().unwrap();
         let last: u64 = String::from_utf8(last).unwrap().parse().unwrap();
-        assert!(
-            (answered..=answered + 1).contains(&last),
-            "{answered} {last}"
-        );
-        assert!(
-            storage
-                .get(&format!("n/{last:09}"))
-                .await
-                .unwrap()
-                .is_some()
-        );
+        assert!((answered..=answered + 1).contains(&last), "{answered} {last}");
+        assert!(storage.get(&format!("n/{last:09}")).await.unwrap().is_some());
     }
 }
 
@@ -534,26 +440,13 @@ async fn a_blob_written_in_parts_is_the_blob_written_at_once() {
     assert_eq!(blobs.put(bytes.clone()).await.unwrap(), digest);
     assert_eq!(blobs.read(digest).await.unwrap(), bytes);
     let list = blobs.list().await.unwrap();
-    assert_eq!(
-        (list.len(), list[0].digest, list[0].size_bytes),
-        (1, digest, 700_000)
-    );
-    assert!(
-        blobs
-            .path(digest)
-            .ends_with(format!("{}/{}", &digest.hex()[..2], digest.hex()))
-    );
+    assert_eq!((list.len(), list[0].digest, list[0].size_bytes), (1, digest, 700_000));
+    assert!(blobs.path(digest).ends_with(format!("{}/{}", &digest.hex()[..2], digest.hex())));
     assert_eq!(temp_files(&dir), 0);
     assert!(blobs.delete(digest).await.unwrap());
     assert!(!blobs.delete(digest).await.unwrap());
-    assert!(matches!(
-        blobs.read(digest).await,
-        Err(BlobError::Missing(_))
-    ));
-    assert!(matches!(
-        blobs.open_file(digest).await,
-        Err(BlobError::Missing(_))
-    ));
+    assert!(matches!(blobs.read(digest).await, Err(BlobError::Missing(_))));
+    assert!(matches!(blobs.open_file(digest).await, Err(BlobError::Missing(_))));
 }
 
 #[tokio::test]
@@ -575,11 +468,7 @@ async fn a_write_that_was_not_awaited_makes_the_blob_impossible_to_finish() {
     let mut writer = blobs.writer().await.unwrap();
     let chunk = vec![1; 600_000];
     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-    assert!(
-        std::pin::pin!(writer.write(&chunk))
-            .poll(&mut context)
-            .is_pending()
-    );
+    assert!(std::pin::pin!(writer.write(&chunk)).poll(&mut context).is_pending());
     assert!(matches!(writer.finish().await, Err(BlobError::Interrupted)));
     while temp_files(&dir) > 0 {
         tokio::task::yield_now().await;
@@ -593,10 +482,7 @@ async fn a_corrupt_blob_is_detected_and_mended_by_putting_it_again() {
     let blobs = Blobs::open(&dir).unwrap();
     let digest = blobs.put("hello").await.unwrap();
     std::fs::write(blobs.path(digest), "hullo").unwrap();
-    assert!(matches!(
-        blobs.read(digest).await,
-        Err(BlobError::Corrupt(_))
-    ));
+    assert!(matches!(blobs.read(digest).await, Err(BlobError::Corrupt(_))));
     blobs.put("hello").await.unwrap();
     assert_eq!(blobs.read(digest).await.unwrap(), b"hello");
 }

@@ -35,10 +35,7 @@ pub fn start(settings: &LogSettings) -> Result<WorkerGuard, FilterError> {
     let text = layer().with_writer(writer).with_ansi(settings.color).with_target(false);
     let registry = tracing_subscriber::registry().with(filter);
     // Only the first call in a process wins, which is what tests with many servers in one process need.
-    let _ = if settings.json {
-        registry.with(text.json()).try_init()
-    } else {
-        registry.with(text).try_init()
-    };
+    let _ =
+        if settings.json { registry.with(text.json()).try_init() } else { registry.with(text).try_init() };
     Ok(guard)
 }

@@ -17,19 +17,13 @@ pub fn install() -> Result<PrometheusHandle, metrics_exporter_prometheus::BuildE
         "spawnpoint_requests_failed_total",
         "Requests whose guest ran and failed, by tenant, function and code"
     );
-    describe_counter!(
-        "spawnpoint_requests_rejected_total",
-        "Requests that reached no guest, by code"
-    );
+    describe_counter!("spawnpoint_requests_rejected_total", "Requests that reached no guest, by code");
     describe_counter!(
         "spawnpoint_guest_cpu_microseconds_total",
         Unit::Microseconds,
         "CPU time of guests, start-up included, by tenant and function"
     );
-    describe_counter!(
-        "spawnpoint_connections_refused_total",
-        "Connections for which there was no room"
-    );
+    describe_counter!("spawnpoint_connections_refused_total", "Connections for which there was no room");
     describe_gauge!("spawnpoint_connections", "Open connections on the ingress");
     describe_gauge!("spawnpoint_programs_loaded", "Programs in memory");
     describe_gauge!("spawnpoint_functions", "Functions that answer");

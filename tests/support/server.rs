@@ -220,10 +220,8 @@ fn spawn(dir: &Path, config: &Config) -> (Child, SocketAddr, SocketAddr) {
     let stdout = child.stdout.take().expect("a pipe");
     let read = BufReader::new(stdout).read_line(&mut line);
     let said = || std::fs::read_to_string(dir.join("log")).unwrap_or_default();
-    let addresses: Vec<SocketAddr> = line
-        .split_whitespace()
-        .filter_map(|word| word.split_once("=http://")?.1.parse().ok())
-        .collect();
+    let addresses: Vec<SocketAddr> =
+        line.split_whitespace().filter_map(|word| word.split_once("=http://")?.1.parse().ok()).collect();
     let [ingress, admin] = addresses[..] else {
         panic!("not ready ({read:?}): {line}\n{}", said());
     };

@@ -29,7 +29,8 @@ pub(crate) async fn exchange(
     mut request: Request<Payload>,
     patience: Duration,
 ) -> Result<Response<Incoming>, ClientError> {
-    let timed_out = |after: Duration| ClientError::Timeout { origin: origin.clone(), seconds: after.as_secs() };
+    let timed_out =
+        |after: Duration| ClientError::Timeout { origin: origin.clone(), seconds: after.as_secs() };
     let broken = |source| ClientError::Broken { origin: origin.clone(), source };
     let (host, port) = origin.target();
     let stream = match timeout(CONNECT, TcpStream::connect((host.as_str(), port))).await {

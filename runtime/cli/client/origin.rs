@@ -17,7 +17,9 @@ pub(crate) struct Origin {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum OriginError {
     /// Encrypted.
-    #[error("`{0}` is https, which this program does not speak yet: allowed is `http://HOST:PORT`, through a tunnel if the way is not safe")]
+    #[error(
+        "`{0}` is https, which this program does not speak yet: allowed is `http://HOST:PORT`, through a tunnel if the way is not safe"
+    )]
     Https(String),
     /// Something else.
     #[error("`{0}` is no server: allowed is `http://HOST:PORT`")]
@@ -53,9 +55,10 @@ impl Origin {
         }
         let host = uri.host().filter(|host| !host.is_empty()).ok_or_else(no_url)?;
         let host = host.trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
-        let port = match (uri.port(), uri.port_u16()) {
-            (None, _) => 80,
-            (Some(_), Some(port)) if port > 0 => port,
+        let port = match uri.port_u16() {
+            Some(port) if port > 0 => port,
+            // A number that is no port is still in the authority.
+            None if uri.authority().is_some_and(|authority| authority.as_str() == host) => 80,
             _ => return Err(no_url()),
         };
         Ok(Self { host, port })

@@ -65,7 +65,8 @@ async fn answer(
 }
 
 fn problem(status: u16, code: &str, detail: &str) -> (u16, String) {
-    let text = json!({ "type": "about:blank", "title": "t", "status": status, "code": code, "detail": detail });
+    let text =
+        json!({ "type": "about:blank", "title": "t", "status": status, "code": code, "detail": detail });
     (status, text.to_string())
 }
 
@@ -108,7 +109,8 @@ async fn a_refusal_before_the_body_is_read_is_heard() {
 
 #[tokio::test]
 async fn a_problem_is_told_with_its_detail_and_code() {
-    let (client, _) = serve(Script { reads: true, answer: |_| problem(422, "not_wasm", "found a PNG") }).await;
+    let (client, _) =
+        serve(Script { reads: true, answer: |_| problem(422, "not_wasm", "found a PNG") }).await;
     let error = client.get::<Value>("/").await.unwrap_err();
     assert_eq!(error.to_string(), "found a PNG (code not_wasm)");
     assert_eq!(exit_code(&error), 1);
@@ -175,7 +177,10 @@ async fn a_manifest_goes_before_the_wasm() {
     let text = std::str::from_utf8(&log[0].body).unwrap();
     let parts: Vec<_> = text.split(&format!("--{boundary}")).collect();
     assert_eq!(parts.len(), 4);
-    assert!(parts[1].contains("name=\"manifest\"") && parts[1].ends_with("\r\n\r\n{\"limits\":{}}\r\n"), "{text}");
+    assert!(
+        parts[1].contains("name=\"manifest\"") && parts[1].ends_with("\r\n\r\n{\"limits\":{}}\r\n"),
+        "{text}"
+    );
     assert!(parts[2].contains("name=\"wasm\"") && parts[2].ends_with("\r\n\r\n\0asm\r\n"), "{text}");
     assert_eq!(parts[3], "--\r\n");
 }

@@ -50,10 +50,8 @@ pub(super) fn open(data_dir: &Path) -> Result<[u8; 32], KeyError> {
 fn read(path: &Path) -> Result<[u8; 32], KeyError> {
     make_private(path, 0o600)?;
     let bytes = fs::read(path)?;
-    <[u8; 32]>::try_from(bytes.as_slice()).map_err(|_| KeyError::Length {
-        path: path.display().to_string(),
-        bytes: bytes.len(),
-    })
+    <[u8; 32]>::try_from(bytes.as_slice())
+        .map_err(|_| KeyError::Length { path: path.display().to_string(), bytes: bytes.len() })
 }
 
 /// Makes a folder that is ours alone, or makes an existing one so.

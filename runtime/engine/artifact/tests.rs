@@ -12,9 +12,7 @@ use crate::model::limits;
 /// What the child compiles for the lean engine.
 fn compile(wat: &str) -> Vec<u8> {
     let engine = profile::engine(Profile::Lean, Purpose::Compile).unwrap();
-    engine
-        .precompile_component(&wat::parse_str(wat).unwrap())
-        .unwrap()
+    engine.precompile_component(&wat::parse_str(wat).unwrap()).unwrap()
 }
 
 fn id(digest: u8) -> ArtifactId {
@@ -32,8 +30,7 @@ struct Bench {
     engine: Engine,
 }
 
-const SMALL: &str =
-    "(component (core module $m (func (export \"f\"))) (core instance (instantiate $m)))";
+const SMALL: &str = "(component (core module $m (func (export \"f\"))) (core instance (instantiate $m)))";
 
 impl Bench {
     fn new() -> Self {
@@ -100,14 +97,7 @@ fn a_flipped_bit_is_found_wherever_it_is() {
     let bench = Bench::new();
     let whole = fs::read(bench.path(&id(1))).unwrap();
     let middle = whole.len() / 2;
-    for at in [
-        0,
-        64,
-        middle,
-        whole.len() - 41,
-        whole.len() - 32,
-        whole.len() - 1,
-    ] {
+    for at in [0, 64, middle, whole.len() - 41, whole.len() - 32, whole.len() - 1] {
         // It was right once: the memory of that must not help.
         fs::write(bench.path(&id(1)), &whole).unwrap();
         bench.load(1).unwrap();
@@ -153,25 +143,10 @@ fn an_artifact_under_another_name_is_not_loaded() {
     let bench = Bench::new();
     bench.load(1).unwrap();
     let engine = "00".repeat(32).parse().unwrap();
-    for other in [
-        id(2),
-        ArtifactId { engine, ..id(1) },
-        ArtifactId {
-            profile: Profile::Async,
-            ..id(1)
-        },
-    ] {
+    for other in [id(2), ArtifactId { engine, ..id(1) }, ArtifactId { profile: Profile::Async, ..id(1) }] {
         fs::hard_link(bench.path(&id(1)), bench.path(&other)).unwrap();
         let error = bench.store.load(&bench.engine, &other).unwrap_err();
-        assert!(
-            matches!(
-                error,
-                LoadError::Corrupt {
-                    why: "its seal is wrong"
-                }
-            ),
-            "{error:?}"
-        );
+        assert!(matches!(error, LoadError::Corrupt { why: "its seal is wrong" }), "{error:?}");
     }
 }
 
@@ -182,9 +157,7 @@ fn a_later_put_replaces_an_earlier_one() {
     bench.store.put(&id(1), &compile("(component)")).unwrap();
     bench.load(1).unwrap();
     drop(old);
-    let names: Vec<_> = fs::read_dir(bench.dir.path().join("artifacts"))
-        .unwrap()
-        .collect();
+    let names: Vec<_> = fs::read_dir(bench.dir.path().join("artifacts")).unwrap().collect();
     assert_eq!(names.len(), 1);
 }
 
@@ -204,19 +177,10 @@ fn what_does_not_fit_a_slot_is_told_by_its_limit() {
     let repeated = |what: &str, n: u32| what.repeat(n as usize);
     let instances = limits::CORE_INSTANCES_PER_COMPONENT + 1;
     for (wat, word) in [
+        ("(core module $m (memory 65536)) (core instance (instantiate $m))".to_owned(), "memory"),
+        ("(core module $m (table 1000000 funcref)) (core instance (instantiate $m))".to_owned(), "table"),
         (
-            "(core module $m (memory 65536)) (core instance (instantiate $m))".to_owned(),
-            "memory",
-        ),
-        (
-            "(core module $m (table 1000000 funcref)) (core instance (instantiate $m))".to_owned(),
-            "table",
-        ),
-        (
-            format!(
-                "(core module $m) {}",
-                repeated("(core instance (instantiate $m))", instances)
-            ),
+            format!("(core module $m) {}", repeated("(core instance (instantiate $m))", instances)),
             "core module instances",
         ),
         (
@@ -227,10 +191,7 @@ fn what_does_not_fit_a_slot_is_told_by_its_limit() {
             "tables",
         ),
     ] {
-        bench
-            .store
-            .put(&id(3), &compile(&format!("(component {wat})")))
-            .unwrap();
+        bench.store.put(&id(3), &compile(&format!("(component {wat})"))).unwrap();
         match bench.load(3) {
             Err(LoadError::Limit { why }) => assert!(why.contains(word), "{why}"),
             Err(other) => panic!("{word}: {other:?}"),
@@ -243,15 +204,8 @@ fn what_does_not_fit_a_slot_is_told_by_its_limit() {
 fn files_and_folders_are_ours_alone() {
     let bench = Bench::new();
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o7777;
-    let (dir, key) = (
-        bench.dir.path().join("artifacts"),
-        bench.dir.path().join("artifact-key"),
-    );
-    let expected = [
-        (dir.clone(), 0o700),
-        (key.clone(), 0o600),
-        (bench.path(&id(1)), 0o600),
-    ];
+    let (dir, key) = (bench.dir.path().join("artifacts"), bench.dir.path().join("artifact-key"));
+    let expected = [(dir.clone(), 0o700), (key.clone(), 0o600), (bench.path(&id(1)), 0o600)];
     for (path, wanted) in &expected {
         assert_eq!(mode(path), *wanted, "{}", path.display());
     }
@@ -259,10 +213,7 @@ fn files_and_folders_are_ours_alone() {
     fs::set_permissions(&key, fs::Permissions::from_mode(0o660)).unwrap();
     fs::set_permissions(&dir, fs::Permissions::from_mode(0o775)).unwrap();
     let later = ArtifactStore::open(bench.dir.path()).unwrap();
-    assert_eq!(
-        (mode(&dir), mode(&key), later.key),
-        (0o700, 0o600, bench.store.key)
-    );
+    assert_eq!((mode(&dir), mode(&key), later.key), (0o700, 0o600, bench.store.key));
     // Nothing else was left in the data folder.
     assert_eq!(fs::read_dir(bench.dir.path()).unwrap().count(), 2);
 }
@@ -272,10 +223,7 @@ fn a_key_of_the_wrong_length_is_an_error_and_stays() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("artifact-key"), [0; 31]).unwrap();
     let error = ArtifactStore::open(dir.path()).err().unwrap();
-    assert!(
-        error.to_string().contains("has 31 bytes and not 32"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("has 31 bytes and not 32"), "{error}");
     assert_eq!(fs::read(dir.path().join("artifact-key")).unwrap().len(), 31);
 }
 
@@ -299,12 +247,7 @@ fn leftovers_of_a_crash_are_removed_when_they_are_old() {
         fs::write(path, b"half").unwrap();
     }
     let long_ago = std::time::SystemTime::now() - std::time::Duration::from_hours(2);
-    File::options()
-        .write(true)
-        .open(&old)
-        .unwrap()
-        .set_modified(long_ago)
-        .unwrap();
+    File::options().write(true).open(&old).unwrap().set_modified(long_ago).unwrap();
     ArtifactStore::open(bench.dir.path()).unwrap();
     assert!(!old.exists() && new.exists());
 }
@@ -322,9 +265,6 @@ fn how_long_a_seal_takes() {
         let first = start.elapsed();
         let start = Instant::now();
         bench.store.verify(&mut file, &id(4)).unwrap();
-        println!(
-            "40 MiB: verified in {first:?}, again in {:?}",
-            start.elapsed()
-        );
+        println!("40 MiB: verified in {first:?}, again in {:?}", start.elapsed());
     }
 }

@@ -86,15 +86,9 @@ pub fn child_main(limits: ChildLimits) -> ExitCode {
 fn run(limits: ChildLimits) -> io::Result<()> {
     limits.enforce()?;
     let mut wasm = Vec::new();
-    io::stdin()
-        .lock()
-        .take(INPUT_BYTES + 1)
-        .read_to_end(&mut wasm)?;
+    io::stdin().lock().take(INPUT_BYTES + 1).read_to_end(&mut wasm)?;
     if wasm.len() as u64 > INPUT_BYTES {
-        return Err(io::Error::new(
-            io::ErrorKind::FileTooLarge,
-            "the upload is too large",
-        ));
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "the upload is too large"));
     }
     let (header, artifact) = guarded(&wasm)?;
     frame::write(io::stdout().lock(), &header, &artifact)
@@ -109,10 +103,7 @@ pub(super) fn guarded(wasm: &[u8]) -> io::Result<(Header, Vec<u8>)> {
             return Err(io::Error::other("the compiler's threads cannot be started"));
         }
         let message = "found a component on which the compiler fails; this is worth a report";
-        let header = Header::Refused {
-            code: Code::CompileFailed,
-            message: message.to_owned(),
-        };
+        let header = Header::Refused { code: Code::CompileFailed, message: message.to_owned() };
         Ok((header, Vec::new()))
     })
 }
@@ -148,17 +139,13 @@ fn compile(wasm: &[u8]) -> (Header, Vec<u8>) {
 }
 
 fn refusal(refused: &Refused) -> Header {
-    Header::Refused {
-        code: refused.code(),
-        message: refused.to_string(),
-    }
+    Header::Refused { code: refused.code(), message: refused.to_string() }
 }
 
 /// wasmtime refuses a valid component where it meets a limit of its own.
 fn failure(error: &wasmtime::Error) -> Header {
     let out_of_memory = error.chain().any(|cause| {
-        cause.is::<wasmtime::OutOfMemory>()
-            || cause.downcast_ref() == Some(&rustix::io::Errno::NOMEM)
+        cause.is::<wasmtime::OutOfMemory>() || cause.downcast_ref() == Some(&rustix::io::Errno::NOMEM)
     });
     if out_of_memory {
         return Header::OutOfMemory;

@@ -100,9 +100,7 @@ pub(super) async fn read(pipe: impl AsyncRead + Unpin) -> Result<Frame, FrameErr
     }
     let length = usize::try_from(facts.artifact_bytes).map_err(|_| FrameError::Garbled)?;
     let mut artifact = Vec::new();
-    artifact
-        .try_reserve_exact(length + 1)
-        .map_err(|e| FrameError::Io(io::Error::other(e)))?;
+    artifact.try_reserve_exact(length + 1).map_err(|e| FrameError::Io(io::Error::other(e)))?;
     // One byte more than there may be tells a frame that is too long from one that fits.
     pipe.set_limit(facts.artifact_bytes + 1);
     pipe.read_to_end(&mut artifact).await?;

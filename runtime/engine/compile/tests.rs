@@ -13,11 +13,8 @@ use crate::model::version::{Handler, Profile};
 
 /// A small pool, so that a test does not reserve what a server does.
 pub(in crate::engine) fn serving(profile: Profile) -> wasmtime::Engine {
-    let slots = Slots {
-        instances: 4,
-        ceiling: Limits::default_ceiling(),
-        scan_pages: profile::scan_pages_is_safe(),
-    };
+    let slots =
+        Slots { instances: 4, ceiling: Limits::default_ceiling(), scan_pages: profile::scan_pages_is_safe() };
     profile::engine(profile, Purpose::Serve(&slots)).unwrap()
 }
 
@@ -32,9 +29,7 @@ fn scripted(script: &str) -> Compiler {
 }
 
 async fn outcome(script: &str) -> Result<Compiled, CompileError> {
-    scripted(script)
-        .compile(Wasm::Bytes(Bytes::from(vec![0; 1 << 20])))
-        .await
+    scripted(script).compile(Wasm::Bytes(Bytes::from(vec![0; 1 << 20]))).await
 }
 
 async fn limit(script: &str) -> CompileLimit {
@@ -59,45 +54,25 @@ fn header(artifact_bytes: u64) -> String {
 
 #[tokio::test]
 async fn a_child_that_answers_is_believed() {
-    let compiled = outcome(&format!(
-        "cat >/dev/null; echo '{}'; printf hello",
-        header(5)
-    ))
-    .await
-    .unwrap();
+    let compiled = outcome(&format!("cat >/dev/null; echo '{}'; printf hello", header(5))).await.unwrap();
     assert_eq!(compiled.artifact, b"hello");
-    assert_eq!(
-        compiled.facts.engine_hash,
-        engine_hash(Profile::Lean).unwrap()
-    );
+    assert_eq!(compiled.facts.engine_hash, engine_hash(Profile::Lean).unwrap());
 }
 
 #[tokio::test]
 async fn the_upload_reaches_the_child_from_memory_and_from_a_file() {
     let script = format!("echo '{}'; cat", header(6));
-    let memory = scripted(&script)
-        .compile(Wasm::Bytes(Bytes::from_static(b"upload")))
-        .await;
+    let memory = scripted(&script).compile(Wasm::Bytes(Bytes::from_static(b"upload"))).await;
     assert_eq!(memory.unwrap().artifact, b"upload");
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("wasm"), b"upload").unwrap();
     let file = std::fs::File::open(dir.path().join("wasm")).unwrap();
-    assert_eq!(
-        scripted(&script)
-            .compile(Wasm::File(file))
-            .await
-            .unwrap()
-            .artifact,
-        b"upload"
-    );
+    assert_eq!(scripted(&script).compile(Wasm::File(file)).await.unwrap().artifact, b"upload");
 }
 
 #[tokio::test]
 async fn a_child_has_no_environment_and_stands_at_the_root() {
-    let script = format!(
-        "echo '{}'; pwd; env | grep -cv -e ^PWD= -e ^_= -e ^SHLVL=; true",
-        header(4)
-    );
+    let script = format!("echo '{}'; pwd; env | grep -cv -e ^PWD= -e ^_= -e ^SHLVL=; true", header(4));
     assert_eq!(outcome(&script).await.unwrap().artifact, b"/\n0\n");
 }
 
@@ -105,10 +80,7 @@ async fn a_child_has_no_environment_and_stands_at_the_root() {
 async fn a_refusal_is_passed_on() {
     let script = r#"echo '{"outcome":"refused","code":"not_wasm","message":"found a cat"}'"#;
     let error = outcome(script).await.unwrap_err();
-    assert_eq!(
-        (error.code(), error.to_string()),
-        ("not_wasm", "found a cat".to_owned())
-    );
+    assert_eq!((error.code(), error.to_string()), ("not_wasm", "found a cat".to_owned()));
 }
 
 #[tokio::test]
@@ -121,14 +93,8 @@ async fn what_ends_a_child_is_told_apart() {
         limit("echo memory allocation of 5 bytes failed >&2; kill -ABRT $$").await,
         CompileLimit::Memory
     );
-    assert_eq!(
-        limit(r#"echo '{"outcome":"out_of_memory"}'"#).await,
-        CompileLimit::Memory
-    );
-    assert_eq!(
-        limit(r#"echo '{"outcome":"artifact_too_large"}'"#).await,
-        CompileLimit::Artifact
-    );
+    assert_eq!(limit(r#"echo '{"outcome":"out_of_memory"}'"#).await, CompileLimit::Memory);
+    assert_eq!(limit(r#"echo '{"outcome":"artifact_too_large"}'"#).await, CompileLimit::Artifact);
 }
 
 #[tokio::test]
@@ -145,35 +111,18 @@ async fn a_child_that_makes_no_sense_is_the_hosts_fault() {
         "yes | tr -d '\\n'".to_owned(),
     ] {
         let error = outcome(&script).await.unwrap_err();
-        assert!(
-            matches!(error, CompileError::Host { .. }),
-            "{script}: {error:?}"
-        );
+        assert!(matches!(error, CompileError::Host { .. }), "{script}: {error:?}");
         assert_eq!(error.code(), "host_error");
     }
     let mut missing = scripted("");
     missing.exe = "/nonexistent".into();
-    let error = missing
-        .compile(Wasm::Bytes(Bytes::new()))
-        .await
-        .unwrap_err();
-    assert!(
-        matches!(
-            error,
-            CompileError::Host {
-                source: Some(_),
-                ..
-            }
-        ),
-        "{error:?}"
-    );
+    let error = missing.compile(Wasm::Bytes(Bytes::new())).await.unwrap_err();
+    assert!(matches!(error, CompileError::Host { source: Some(_), .. }), "{error:?}");
 }
 
 #[tokio::test]
 async fn only_the_end_of_a_childs_messages_is_kept() {
-    let error = outcome("yes | head -c 1000000 >&2; printf end >&2; exit 1")
-        .await
-        .unwrap_err();
+    let error = outcome("yes | head -c 1000000 >&2; printf end >&2; exit 1").await.unwrap_err();
     assert_eq!(error.log().len(), LOG_BYTES);
     assert!(error.log().ends_with("y\nend"));
 }
@@ -183,20 +132,8 @@ async fn a_child_that_takes_too_long_is_killed() {
     let mut compiler = scripted("exec sleep 60");
     compiler.wall = Duration::from_millis(200);
     let start = Instant::now();
-    let error = compiler
-        .compile(Wasm::Bytes(Bytes::new()))
-        .await
-        .unwrap_err();
-    assert!(
-        matches!(
-            error,
-            CompileError::Limit {
-                which: CompileLimit::Wall,
-                ..
-            }
-        ),
-        "{error:?}"
-    );
+    let error = compiler.compile(Wasm::Bytes(Bytes::new())).await.unwrap_err();
+    assert!(matches!(error, CompileError::Limit { which: CompileLimit::Wall, .. }), "{error:?}");
     assert!(start.elapsed() < Duration::from_secs(10));
     // Its permit is free again.
     assert_eq!(compiler.permits.available_permits(), 1);
@@ -208,16 +145,8 @@ async fn a_compilation_that_nobody_awaits_ends() {
     let pid = dir.path().join("pid");
     let compiler = scripted(&format!("echo $$ >{}; exec sleep 60", pid.display()));
     let dropped = compiler.compile(Wasm::Bytes(Bytes::new()));
-    assert!(
-        tokio::time::timeout(Duration::from_secs(1), dropped)
-            .await
-            .is_err()
-    );
-    let pid: u32 = std::fs::read_to_string(pid)
-        .unwrap()
-        .trim()
-        .parse()
-        .unwrap();
+    assert!(tokio::time::timeout(Duration::from_secs(1), dropped).await.is_err());
+    let pid: u32 = std::fs::read_to_string(pid).unwrap().trim().parse().unwrap();
     for _ in 0..100 {
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
         if stat.is_empty() || stat.contains(") Z ") {
@@ -235,35 +164,18 @@ fn serving_and_compiling_agree_on_the_hash() {
         assert_eq!(EngineHash::of(&serving(profile)), hash);
         assert_eq!(hash.to_string().parse(), Ok(hash));
     }
-    assert_ne!(
-        engine_hash(Profile::Lean).unwrap(),
-        engine_hash(Profile::Async).unwrap()
-    );
+    assert_ne!(engine_hash(Profile::Lean).unwrap(), engine_hash(Profile::Async).unwrap());
 }
 
 #[test]
 fn the_child_compiles_what_is_good_and_refuses_what_is_not() {
     let wasm = componentize::tests::exporting("wasi:http/incoming-handler@0.2.0");
     let (header, artifact) = guarded(&wasm).unwrap();
-    let Header::Compiled(facts) = header else {
-        panic!("{header:?}")
-    };
-    assert_eq!(
-        (facts.handler, facts.profile),
-        (Handler::Http02, Profile::Lean)
-    );
+    let Header::Compiled(facts) = header else { panic!("{header:?}") };
+    assert_eq!((facts.handler, facts.profile), (Handler::Http02, Profile::Lean));
     assert_eq!(facts.artifact_bytes, artifact.len() as u64);
     assert_eq!(facts.engine_hash, engine_hash(Profile::Lean).unwrap());
     let (header, artifact) = guarded(b"hello").unwrap();
-    assert!(
-        matches!(
-            header,
-            Header::Refused {
-                code: Code::NotWasm,
-                ..
-            }
-        ),
-        "{header:?}"
-    );
+    assert!(matches!(header, Header::Refused { code: Code::NotWasm, .. }), "{header:?}");
     assert!(artifact.is_empty());
 }

@@ -58,7 +58,8 @@ impl<'a> Core<'a> {
         }
         if self.exports.iter().any(|name| name.contains("wasi:http/")) {
             return Refused::WrongWorld {
-                found: "a core module that exports a request handler without its `component-type` section".to_owned(),
+                found: "a core module that exports a request handler without its `component-type` section"
+                    .to_owned(),
                 works: "the module as the compiler wrote it: a strip or optimise step removed its custom sections",
             };
         }
@@ -68,31 +69,19 @@ impl<'a> Core<'a> {
         let found = if self.exports.is_empty() {
             "a core module that exports nothing".to_owned()
         } else {
-            format!(
-                "a core module that exports {}",
-                listed(self.exports.iter().copied())
-            )
+            format!("a core module that exports {}", listed(self.exports.iter().copied()))
         };
-        Refused::WrongWorld {
-            found,
-            works: COMPONENT,
-        }
+        Refused::WrongWorld { found, works: COMPONENT }
     }
 
     /// A module whose imports give away a toolchain that builds for something else.
     fn foreign(&self) -> Option<Refused> {
         let (what, works) = if self.imports_from(&["wbg", "__wbindgen_placeholder__"]) {
-            (
-                "wasm-bindgen, for a browser",
-                "a build for wasm32-wasip2 without wasm-bindgen",
-            )
+            ("wasm-bindgen, for a browser", "a build for wasm32-wasip2 without wasm-bindgen")
         } else if self.imports_from(&["gojs", "go"]) {
             ("Go, for JavaScript hosts (GOOS=js)", COMPONENT)
         } else if self.imports_from(&["env", "a"]) {
-            (
-                "Emscripten or a bare linker, for a host of its own (imports from `env`)",
-                COMPONENT,
-            )
+            ("Emscripten or a bare linker, for a host of its own (imports from `env`)", COMPONENT)
         } else {
             return None;
         };
@@ -109,24 +98,18 @@ pub(super) fn adapt(bytes: &[u8]) -> Result<Vec<u8>, Refused> {
     let core = Core::read(bytes)?;
     if !core.component_type {
         // Nonsense is told as such before it is told what it exports.
-        Validator::new_with_features(WasmFeatures::all())
-            .validate_all(bytes)
-            .map_err(|e| invalid(&e))?;
+        Validator::new_with_features(WasmFeatures::all()).validate_all(bytes).map_err(|e| invalid(&e))?;
         return Err(core.refused());
     }
     ComponentEncoder::default()
         .validate(false)
         .module(bytes)
         .and_then(|encoder| {
-            encoder.adapter(
-                WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME,
-                WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER,
-            )
+            encoder.adapter(WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER)
         })
         .and_then(|mut encoder| encoder.encode())
         .map_err(|error| {
-            core.foreign().unwrap_or_else(|| Refused::InvalidWasm {
-                why: bounded(&format!("{error:#}"), sniff::TEXT),
-            })
+            core.foreign()
+                .unwrap_or_else(|| Refused::InvalidWasm { why: bounded(&format!("{error:#}"), sniff::TEXT) })
         })
 }

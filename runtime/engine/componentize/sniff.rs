@@ -32,11 +32,7 @@ const MAGICS: &[(&[u8], &str, &str)] = &[
     (b"\xfe\xed\xfa\xcf", MACH_O, COMPONENT),
     (b"\xce\xfa\xed\xfe", MACH_O, COMPONENT),
     (b"\xcf\xfa\xed\xfe", MACH_O, COMPONENT),
-    (
-        b"\xca\xfe\xba\xbe",
-        "a universal macOS executable or a Java class",
-        COMPONENT,
-    ),
+    (b"\xca\xfe\xba\xbe", "a universal macOS executable or a Java class", COMPONENT),
     (b"!<arch>\n", "a static library", COMPONENT),
     (b"BC\xc0\xde", "LLVM bitcode", COMPONENT),
     (b"%PDF-", "a PDF document", COMPONENT),
@@ -56,11 +52,7 @@ const TEXTS: &[(&[&str], &str, &str)] = &[
     ),
     (&["<!doctype html", "<html"], "an HTML page", COMPONENT),
     (&["<?xml", "<svg"], "an XML document", COMPONENT),
-    (
-        &["package wasi:", "world ", "interface "],
-        "a WIT definition",
-        COMPONENT,
-    ),
+    (&["package wasi:", "world ", "interface "], "a WIT definition", COMPONENT),
     (
         &[
             "import asyncio",
@@ -118,20 +110,15 @@ pub(in crate::engine) fn encoding(bytes: &[u8]) -> Result<Encoding, Refused> {
                 "its version is {version} (layer {layer}), known are modules of version 1 and components of version 13"
             ),
         }),
-        _ if rest.len() < 4 => Err(Refused::InvalidWasm {
-            why: format!("it ends after {} bytes", bytes.len()),
-        }),
-        _ => Err(Refused::InvalidWasm {
-            why: format!("its version is `{}`", hex::encode(&rest[..4])),
-        }),
+        _ if rest.len() < 4 => {
+            Err(Refused::InvalidWasm { why: format!("it ends after {} bytes", bytes.len()) })
+        }
+        _ => Err(Refused::InvalidWasm { why: format!("its version is `{}`", hex::encode(&rest[..4])) }),
     }
 }
 
 fn not_wasm(bytes: &[u8]) -> Refused {
-    let known = |found, works| Refused::NotWasm {
-        found: Cow::Borrowed(found),
-        works,
-    };
+    let known = |found, works| Refused::NotWasm { found: Cow::Borrowed(found), works };
     if bytes.is_empty() {
         return known("an empty file", COMPONENT);
     }
@@ -154,9 +141,7 @@ fn not_wasm(bytes: &[u8]) -> Refused {
     }
     let head = hex::encode(&bytes[..bytes.len().min(8)]);
     Refused::NotWasm {
-        found: Cow::Owned(format!(
-            "a file of an unknown kind that starts with `{head}`"
-        )),
+        found: Cow::Owned(format!("a file of an unknown kind that starts with `{head}`")),
         works: COMPONENT,
     }
 }
@@ -189,16 +174,9 @@ fn source(text: &str) -> Refused {
         .lines()
         .map(|line| line.trim_start().to_ascii_lowercase())
         .filter(|line| !line.starts_with('#') || line.starts_with("#i") || line.starts_with("#!["))
-        .find_map(|line| {
-            TEXTS
-                .iter()
-                .find(|(words, ..)| words.iter().any(|word| line.starts_with(word)))
-        });
+        .find_map(|line| TEXTS.iter().find(|(words, ..)| words.iter().any(|word| line.starts_with(word))));
     if let Some((_, found, works)) = telling {
-        return Refused::NotWasm {
-            found: Cow::Borrowed(found),
-            works,
-        };
+        return Refused::NotWasm { found: Cow::Borrowed(found), works };
     }
     Refused::NotWasm {
         found: Cow::Owned(format!("text that starts with `{}`", bounded(first, START))),
