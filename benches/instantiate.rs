@@ -122,11 +122,7 @@ impl Bench {
     fn call(&self, program: &Arc<Program>, instance: Option<Box<Instance>>) -> Driving {
         let meter = instance.as_ref().map_or_else(Arc::default, |instance| instance.meter().clone());
         let invocation = Invocation { instance, request: request(), cpu_ms: CPU_MS, meter };
-        Driving {
-            call: Call::new(program.clone(), invocation, self.pulse.clone()),
-            body: None,
-            bytes: 0,
-        }
+        Driving { call: Call::new(program.clone(), invocation, self.pulse.clone()), body: None, bytes: 0 }
     }
 
     fn spawn_and_drop(&self, group: &mut BenchmarkGroup<'_, WallTime>, name: &str, program: &Arc<Program>) {
@@ -284,15 +280,12 @@ fn clean((ended, bytes): (Ended, usize)) -> Result<Box<Instance>> {
     }
 }
 
-fn request() -> Request<
-    impl http_body::Body<Data = Bytes, Error = wasmtime_wasi_http::Error> + Send + 'static,
-> {
+fn request() -> Request<impl http_body::Body<Data = Bytes, Error = wasmtime_wasi_http::Error> + Send + 'static>
+{
     let body = Empty::new().map_err(|never| match never {});
     let mut request = Request::new(body);
     *request.uri_mut() = http::Uri::from_static("http://bench.localhost/");
-    request
-        .headers_mut()
-        .insert(http::header::HOST, http::HeaderValue::from_static("bench.localhost"));
+    request.headers_mut().insert(http::header::HOST, http::HeaderValue::from_static("bench.localhost"));
     request
 }
 

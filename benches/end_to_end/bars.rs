@@ -27,7 +27,12 @@ pub(crate) fn all(report: &Report) -> Vec<Bar> {
         Cores::One => one_core(report, &mut bars),
         Cores::Two => {
             let fresh = of_native(&report.load, "fresh");
-            bars.push(at_least("hello 0.2, fresh, two cores shared with the load, of native", "x", fresh, (0.45, 0.80)));
+            bars.push(at_least(
+                "hello 0.2, fresh, two cores shared with the load, of native",
+                "x",
+                fresh,
+                (0.45, 0.80),
+            ));
         }
     }
     singles(report, &mut bars);
@@ -44,7 +49,12 @@ fn one_core(report: &Report, bars: &mut Vec<Bar>) {
     for (mine, theirs, what, goal) in [
         ("fresh", "wasmtime", "hello 0.2, fresh, over wasmtime serve defaults", (3.5, 8.0)),
         ("fresh", "wasmtime-tuned", "hello 0.2, fresh, over wasmtime serve tuned", (2.4, 5.0)),
-        ("classic-fresh", "wasmtime-classic", "the 75 KB guest, fresh, over wasmtime serve defaults", (3.5, 8.0)),
+        (
+            "classic-fresh",
+            "wasmtime-classic",
+            "the 75 KB guest, fresh, over wasmtime serve defaults",
+            (3.5, 8.0),
+        ),
         ("fresh", "workerd", "hello 0.2, fresh, over workerd", (2.1, 4.0)),
         ("p3-fresh", "wasmtime-p3", "hello 0.3, fresh, over wasmtime serve 0.3 (which reuses)", (1.0, 2.0)),
         ("p3-reuse", "wasmtime-p3", "hello 0.3, reuse, over wasmtime serve 0.3", (2.0, 3.0)),
@@ -71,9 +81,19 @@ fn functions(crowd: &Crowd, bars: &mut Vec<Bar>) {
     let clean = crowd.errors() == 0;
     bars.push(at_most(&format!("start with {n} functions to first answer, p50"), "ms", start, (300.0, 40.0)));
     bars.push(at_most("memory of a registered function", "B", Some(crowd.idle_bytes), (2_048.0, 300.0)));
-    bars.push(at_most("memory of a loaded function", "KiB", Some(crowd.loaded_bytes / 1024.0), (100.0, 15.0)));
+    bars.push(at_most(
+        "memory of a loaded function",
+        "KiB",
+        Some(crowd.loaded_bytes / 1024.0),
+        (100.0, 15.0),
+    ));
     let rate = clean.then(|| crowd.rate());
-    bars.push(at_least(&format!("{n} functions, Zipf {}, of the rate of one", crowd.zipf), "x", rate, (0.5, 0.95)));
+    bars.push(at_least(
+        &format!("{n} functions, Zipf {}, of the rate of one", crowd.zipf),
+        "x",
+        rate,
+        (0.5, 0.95),
+    ));
     let cpu = clean.then(|| crowd.cpu());
     bars.push(at_most(&format!("CPU of a request, {n} functions over one"), "x", cpu, (1.15, 1.03)));
 }

@@ -96,7 +96,12 @@ fn deploy(place: &Place, sizes: &Sizes, settings: &str) -> Result<()> {
     Ok(())
 }
 
-fn under_load(crowd: &mut Crowd, place: &Place, settings: &str, (rounds, shape): (usize, &Shape)) -> Result<()> {
+fn under_load(
+    crowd: &mut Crowd,
+    place: &Place,
+    settings: &str,
+    (rounds, shape): (usize, &Shape),
+) -> Result<()> {
     let server = Spawnpoint::start(place, "crowd", settings)?;
     let mut client = Client::connect(server.ingress)?;
     client.call(&path_of(&name(0)), HELLO)?;

@@ -77,7 +77,12 @@ fn second(args: &[String]) -> Result<&str> {
 fn harness(options: &Options) -> Result<ExitCode> {
     if options.list {
         for subject in subjects::ALL {
-            say!("{:18} {}{}", subject.name, subject.about, if subject.usual { "" } else { " (with --only)" });
+            say!(
+                "{:18} {}{}",
+                subject.name,
+                subject.about,
+                if subject.usual { "" } else { " (with --only)" }
+            );
         }
         return Ok(ExitCode::SUCCESS);
     }
@@ -149,7 +154,12 @@ fn places(options: &Options, sizes: &Sizes, cores: &[usize], dir: PathBuf) -> (P
     (place, shape, pinning)
 }
 
-fn in_rounds(options: &Options, sizes: &Sizes, (place, shape): (&Place, &Shape), report: &mut Report) -> Result<()> {
+fn in_rounds(
+    options: &Options,
+    sizes: &Sizes,
+    (place, shape): (&Place, &Shape),
+    report: &mut Report,
+) -> Result<()> {
     if !options.has(Part::Load) && !options.has(Part::Latency) {
         return Ok(());
     }
@@ -167,12 +177,16 @@ fn in_rounds(options: &Options, sizes: &Sizes, (place, shape): (&Place, &Shape),
     }
     if options.has(Part::Load) {
         tell!("throughput, {} connections", shape.connections);
-        keep(report, rounds::run(&servers, sizes.rounds, shape, &place.dir), |report, rows| report.load = rows);
+        keep(report, rounds::run(&servers, sizes.rounds, shape, &place.dir), |report, rows| {
+            report.load = rows
+        });
     }
     if options.has(Part::Latency) {
         tell!("one connection");
         let one = Shape { connections: 1, threads: 1, ..shape.clone() };
-        keep(report, rounds::run(&servers, sizes.rounds, &one, &place.dir), |report, rows| report.latency = rows);
+        keep(report, rounds::run(&servers, sizes.rounds, &one, &place.dir), |report, rows| {
+            report.latency = rows
+        });
     }
     Ok(())
 }

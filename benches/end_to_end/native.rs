@@ -59,9 +59,7 @@ async fn converse(connection: TcpStream) {
     let Ok(connection) = tokio::net::TcpStream::from_std(connection) else { return };
     // No timer, so no time limits either: the control gets every advantage there is.
     // A client that hangs up is the end of a round.
-    let _ = http1::Builder::new()
-        .serve_connection(TokioIo::new(connection), service_fn(answer))
-        .await;
+    let _ = http1::Builder::new().serve_connection(TokioIo::new(connection), service_fn(answer)).await;
 }
 
 async fn answer(_: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {

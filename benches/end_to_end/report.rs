@@ -54,8 +54,16 @@ impl Report {
             writeln!(out, "**A quick run: it shows that everything works; its figures mean nothing.**\n")?;
         }
         let m = &self.machine;
-        writeln!(out, "{}, {} cores, {} MiB, Linux {}; {}; commit {}.", m.cpu, m.cores, m.memory_mib, m.kernel, m.compiler, m.commit)?;
-        writeln!(out, "Peers: wasmtime: {}; workerd: {}. Load average at the start: {}.", m.wasmtime, m.workerd, m.load)?;
+        writeln!(
+            out,
+            "{}, {} cores, {} MiB, Linux {}; {}; commit {}.",
+            m.cpu, m.cores, m.memory_mib, m.kernel, m.compiler, m.commit
+        )?;
+        writeln!(
+            out,
+            "Peers: wasmtime: {}; workerd: {}. Load average at the start: {}.",
+            m.wasmtime, m.workerd, m.load
+        )?;
         writeln!(out, "{} {}", self.made, m.pinning)?;
         if !self.load.is_empty() {
             writeln!(out, "\n## Throughput\n")?;
@@ -84,7 +92,10 @@ impl Report {
             return Ok(());
         }
         writeln!(out, "\n## Single calls\n")?;
-        writeln!(out, "| call | n | p50 us | p90 us | p99 us | max us | what |\n|---|---|---|---|---|---|---|")?;
+        writeln!(
+            out,
+            "| call | n | p50 us | p90 us | p99 us | max us | what |\n|---|---|---|---|---|---|---|"
+        )?;
         for Single { name, about, us } in &self.singles {
             let (n, p50, p90, p99, max) = (us.count, us.p50, us.p90, us.p99, us.max);
             writeln!(out, "| {name} | {n} | {p50:.0} | {p90:.0} | {p99:.0} | {max:.0} | {about} |")?;
@@ -115,7 +126,10 @@ fn number(value: f64, unit: &str) -> String {
 
 /// One table of interleaved rounds.
 fn rounds(out: &mut String, rows: &[Row]) -> std::fmt::Result {
-    writeln!(out, "| server | rps: median (rounds) | of native | p50 us | added us | p99 us | CPU us/request | RSS idle / peak MiB | load busy | what |")?;
+    writeln!(
+        out,
+        "| server | rps: median (rounds) | of native | p50 us | added us | p99 us | CPU us/request | RSS idle / peak MiB | load busy | what |"
+    )?;
     writeln!(out, "|---|---|---|---|---|---|---|---|---|---|")?;
     for row in rows {
         let each: Vec<String> = row.rounds.iter().map(|round| format!("{:.0}", round.rps())).collect();
@@ -153,8 +167,20 @@ fn write_crowd(out: &mut String, crowd: &Crowd) -> std::fmt::Result {
         writeln!(out, "| {what} | {:.1} ms | {:.1} ms |", ms(spread.p50), ms(spread.max))?;
     }
     writeln!(out, "\nResident memory: {:.0} bytes for each registered function; ", crowd.idle_bytes)?;
-    writeln!(out, "{:.1} KiB for each of {} that were called once.", crowd.loaded_bytes / 1024.0, crowd.loaded)?;
-    writeln!(out, "Zipf {}: {:.3} of the rate of one function, {:.3} of its CPU time a request, {} errors.", crowd.zipf, crowd.rate(), crowd.cpu(), crowd.errors())
+    writeln!(
+        out,
+        "{:.1} KiB for each of {} that were called once.",
+        crowd.loaded_bytes / 1024.0,
+        crowd.loaded
+    )?;
+    writeln!(
+        out,
+        "Zipf {}: {:.3} of the rate of one function, {:.3} of its CPU time a request, {} errors.",
+        crowd.zipf,
+        crowd.rate(),
+        crowd.cpu(),
+        crowd.errors()
+    )
 }
 
 fn mib(kib: u64) -> String {

@@ -82,13 +82,28 @@ pub(crate) const ALL: &[Subject] = &[
     hello("p3-reuse", Kind::Reuse, "hello_p3", "spawnpoint, 0.3, instances reused"),
     classic("classic-fresh", Kind::Fresh, "spawnpoint, 0.2, fresh, the 75 KB guest"),
     hello("wasmtime", Kind::Wasmtime(P2), "hello_wasip2", "wasmtime serve, defaults (fresh instances)"),
-    hello("wasmtime-tuned", Kind::Wasmtime(TUNED), "hello_wasip2", "wasmtime serve, pooling, keep-resident, page scan"),
-    hello("wasmtime-p3", Kind::Wasmtime(P3), "hello_p3", "wasmtime serve, 0.3, defaults (an instance is reused 128 times)"),
+    hello(
+        "wasmtime-tuned",
+        Kind::Wasmtime(TUNED),
+        "hello_wasip2",
+        "wasmtime serve, pooling, keep-resident, page scan",
+    ),
+    hello(
+        "wasmtime-p3",
+        Kind::Wasmtime(P3),
+        "hello_p3",
+        "wasmtime serve, 0.3, defaults (an instance is reused 128 times)",
+    ),
     classic("wasmtime-classic", Kind::Wasmtime(P2), "wasmtime serve, defaults, the 75 KB guest"),
     hello("workerd", Kind::Workerd, "", "workerd, JavaScript, one isolate reused"),
     on_request(hello("sdk-fresh", Kind::Fresh, "hello", "spawnpoint, 0.2, fresh, written with the SDK")),
     on_request(classic("classic-reuse", Kind::Reuse, "spawnpoint, 0.2, reused, the 75 KB guest")),
-    on_request(hello("wasmtime-reuse", Kind::Wasmtime(REUSED), "hello_wasip2", "wasmtime serve, 0.2, instances reused")),
+    on_request(hello(
+        "wasmtime-reuse",
+        Kind::Wasmtime(REUSED),
+        "hello_wasip2",
+        "wasmtime serve, 0.2, instances reused",
+    )),
 ];
 
 impl Subject {
