@@ -5,10 +5,12 @@
 
 pub mod client;
 pub mod guests;
+pub mod h2;
 pub mod server;
 
 pub use client::{Answer, Raw, get, request};
 pub use guests::{guest, sample, wat};
+pub use h2::H2;
 pub use server::{Config, Server};
 
 use std::time::{Duration, Instant};
