@@ -6,8 +6,14 @@ mod support;
 
 // What the platform answers where a function does not.
 mod answers;
+// A client that goes away takes its guest along.
+mod cancellation;
 // Bounds of a connection: how many, how slow, how idle, how stuck.
 mod connections;
+// The end of a server.
+mod drain;
+// What one run of a guest can see or spoil of another.
+mod isolation;
 // Every limit of a guest.
 mod limits;
 
@@ -15,5 +21,9 @@ mod limits;
 mod routing;
 // Requests at the edge of what is routed.
 mod routing_edges;
+// The fail sample under load.
+mod soak;
+// Bodies in both directions, while they are made.
+mod streaming;
 // The tree itself: house rules, floors, documents.
 mod tidy;

@@ -88,7 +88,10 @@ pub async fn exchange(
         match frame.map(http_body::Frame::into_data) {
             Ok(Ok(data)) => bytes.extend_from_slice(&data),
             Ok(Err(frame)) => answer.trailers = frame.into_trailers().map_or(vec![], |map| texts(&map)),
-            Err(_) => answer.whole = false,
+            Err(_) => {
+                answer.whole = false;
+                break;
+            }
         }
     }
     answer.body = bytes.to_vec();
