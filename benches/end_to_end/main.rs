@@ -235,9 +235,9 @@ fn end_on_signal(folder: PathBuf) -> Result<()> {
         runtime.block_on(async {
             tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
         });
-        process::kill_all();
-        let _ = std::fs::remove_dir_all(&folder);
-        std::process::exit(130);
+        process::end_all(|| {
+            let _ = std::fs::remove_dir_all(&folder);
+        });
     });
     Ok(())
 }

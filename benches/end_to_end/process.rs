@@ -183,11 +183,15 @@ fn live() -> std::sync::MutexGuard<'static, Vec<u32>> {
     LIVE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Ends every child at once: somebody pressed Ctrl-C.
-pub(crate) fn kill_all() {
-    for pid in live().drain(..).filter_map(|id| Pid::from_raw(i32::try_from(id).ok()?)) {
+/// Somebody pressed Ctrl-C: ends every child and then this process, after `last`.
+pub(crate) fn end_all(last: impl FnOnce()) -> ! {
+    // Held to the end: whoever waits for a child would otherwise report its end as a failure, and exit first.
+    let mut live = live();
+    for pid in live.drain(..).filter_map(|id| Pid::from_raw(i32::try_from(id).ok()?)) {
         let _ = rustix::process::kill_process(pid, Signal::KILL);
     }
+    last();
+    process::exit(130)
 }
 
 /// The cores this process may use.
