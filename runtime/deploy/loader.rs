@@ -116,12 +116,11 @@ impl Loader {
             Profile::Lean => &self.hashes[0],
             Profile::Async => &self.hashes[1],
         };
-        let engine = match hash.get() {
-            Some(engine) => *engine,
-            None => {
-                let engine = EngineHash::of(self.engines.engine(profile)?);
-                *hash.get_or_init(|| engine)
-            }
+        let engine = if let Some(engine) = hash.get() {
+            *engine
+        } else {
+            let engine = EngineHash::of(self.engines.engine(profile)?);
+            *hash.get_or_init(|| engine)
         };
         Ok(ArtifactId { digest, profile, tier: Tier::Speed, engine })
     }
@@ -133,8 +132,8 @@ impl Loader {
     pub async fn compile(&self, digest: Digest) -> Result<Compiled, LoadFailure> {
         let wasm = self.blobs.open_file(digest).await?;
         let compiler = self.compiler.clone();
-        let compiling = tasks::on(&self.control, async move { compiler.compile(Wasm::File(wasm)).await });
-        let mut compiled = compiling.await.map_err(|_| LoadFailure::Thread)??;
+        let child = tasks::on(&self.control, async move { compiler.compile(Wasm::File(wasm)).await });
+        let mut compiled = child.await.map_err(|_| LoadFailure::Thread)??;
         let id = self.artifact(digest, compiled.facts.profile)?;
         let (artifacts, bytes) = (self.artifacts.clone(), std::mem::take(&mut compiled.artifact));
         let kept = tasks::blocking(&self.control, move || artifacts.put(&id, &bytes));

@@ -97,10 +97,11 @@ impl Deployer {
             }
         };
         for digest in digests {
-            if !referenced.contains(&digest) {
-                if let Err(error) = self.loader.discard(digest).await {
-                    tracing::warn!(%error, %digest, "an unused blob stays");
-                }
+            if referenced.contains(&digest) {
+                continue;
+            }
+            if let Err(error) = self.loader.discard(digest).await {
+                tracing::warn!(%error, %digest, "an unused blob stays");
             }
         }
     }

@@ -1,0 +1,164 @@
+//! The interleaved rounds: every server once a round, in an order that turns, and ratios within one round only.
+//! Must never compare figures of two rounds with each other.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use serde::Serialize;
+
+use crate::load::{Load, Measured};
+use crate::process::Launch;
+use crate::stats::median;
+use crate::subjects::{NATIVE, Server};
+
+/// How a round's measurements are made.
+#[derive(Clone, Debug)]
+pub(crate) struct Shape {
+    pub(crate) connections: usize,
+    pub(crate) threads: usize,
+    pub(crate) measured: Duration,
+    /// Cores of the load.
+    pub(crate) cpus: Vec<usize>,
+}
+
+/// One server's rounds.
+#[derive(Clone, Debug, Default, Serialize)]
+pub(crate) struct Row {
+    pub(crate) name: String,
+    pub(crate) about: String,
+    pub(crate) rounds: Vec<Measured>,
+    pub(crate) rss_idle_kib: u64,
+    pub(crate) rss_peak_kib: u64,
+}
+
+/// What is called.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Target<'a> {
+    pub(crate) address: SocketAddr,
+    pub(crate) server: u32,
+    pub(crate) paths: &'a [String],
+    /// See [`Load::zipf`].
+    pub(crate) zipf: f64,
+    pub(crate) expected: &'a str,
+}
+
+/// Measures one server once.
+pub(crate) fn measure(target: Target<'_>, shape: &Shape, dir: &Path) -> Result<Measured> {
+    let load = Load {
+        address: target.address,
+        paths: target.paths.to_vec(),
+        zipf: target.zipf,
+        expected: target.expected.to_owned(),
+        connections: shape.connections,
+        threads: shape.threads.min(shape.connections),
+        warm_up: (shape.measured / 5).max(Duration::from_millis(100)),
+        measured: shape.measured,
+        server: target.server,
+    };
+    let job = dir.join("load.json");
+    std::fs::write(&job, serde_json::to_vec(&load)?)?;
+    let launch = Launch::new(std::env::current_exe()?, &shape.cpus).arg("__load").arg(job.to_string_lossy());
+    let child = launch.start("the load", &dir.join("load.log"))?;
+    let text = child.finish(load.warm_up + load.measured + Duration::from_secs(30))?;
+    let line = text.lines().rev().find(|line| line.starts_with('{')).context("the load says nothing")?;
+    Ok(serde_json::from_str(line)?)
+}
+
+/// All rounds of all servers. A server that fails a measurement is reported with it, and measured again next round.
+pub(crate) fn run(servers: &[Server], rounds: usize, shape: &Shape, dir: &Path) -> Result<Vec<Row>> {
+    let mut rows: Vec<Row> = servers
+        .iter()
+        .map(|server| Row {
+            name: server.subject.name.to_owned(),
+            about: server.subject.about.to_owned(),
+            rss_idle_kib: server.idle.now_kib,
+            ..Row::default()
+        })
+        .collect();
+    for round in 0..rounds {
+        for turn in 0..servers.len() {
+            let index = (turn + round) % servers.len();
+            let server = &servers[index];
+            let measured = measure(server.target(), shape, dir)
+                .with_context(|| format!("round {} of `{}`", round + 1, server.subject.name))?;
+            tell!(
+                "  round {}/{rounds} {:18} {:>9.0} rps{}",
+                round + 1,
+                server.subject.name,
+                measured.rps(),
+                measured.first_error.as_deref().map_or(String::new(), |error| format!("  ERRORS: {error}"))
+            );
+            rows[index].rounds.push(measured);
+            rows[index].rss_peak_kib = server.child.memory().peak_kib;
+        }
+    }
+    Ok(rows)
+}
+
+impl Server {
+    fn target(&self) -> Target<'_> {
+        Target {
+            address: self.address,
+            server: self.child.pid(),
+            paths: std::slice::from_ref(&self.path),
+            zipf: 0.0,
+            expected: self.expected,
+        }
+    }
+}
+
+impl Measured {
+    pub(crate) fn rps(&self) -> f64 {
+        self.count() / self.seconds.max(1e-9)
+    }
+
+    /// CPU time of the server for each request, in microseconds.
+    pub(crate) fn cpu_us(&self) -> f64 {
+        self.server_cpu_seconds * 1e6 / self.count().max(1.0)
+    }
+
+    /// How much of a core the load took: near 1, it is the load that is measured.
+    pub(crate) fn client_busy(&self) -> f64 {
+        self.client_cpu_seconds / self.seconds.max(1e-9)
+    }
+
+    fn count(&self) -> f64 {
+        #[expect(clippy::cast_precision_loss, reason = "fewer requests than 2^52")]
+        let requests = self.requests as f64;
+        requests
+    }
+}
+
+impl Row {
+    pub(crate) fn median(&self, of: impl Fn(&Measured) -> f64) -> f64 {
+        median(self.rounds.iter().map(of))
+    }
+
+    pub(crate) fn errors(&self) -> u64 {
+        self.rounds.iter().map(|round| round.errors).sum()
+    }
+
+    /// The median of this server's rate over the other's in the same round.
+    pub(crate) fn over(&self, other: &Self) -> f64 {
+        let pairs = self.rounds.iter().zip(&other.rounds);
+        median(pairs.map(|(mine, theirs)| mine.rps() / theirs.rps().max(1e-9)))
+    }
+
+    /// The median of what this server's p50 adds to the other's in the same round, in microseconds.
+    pub(crate) fn p50_over(&self, other: &Self) -> f64 {
+        let pairs = self.rounds.iter().zip(&other.rounds);
+        median(pairs.map(|(mine, theirs)| mine.p50 - theirs.p50))
+    }
+}
+
+/// The row of that name, if it was measured without an error.
+pub(crate) fn clean<'a>(rows: &'a [Row], name: &str) -> Option<&'a Row> {
+    rows.iter().find(|row| row.name == name && row.errors() == 0 && !row.rounds.is_empty())
+}
+
+/// The control.
+pub(crate) fn native(rows: &[Row]) -> Option<&Row> {
+    clean(rows, NATIVE)
+}
