@@ -7,6 +7,7 @@ pub mod cli;
 pub mod client;
 pub mod guests;
 pub mod server;
+pub mod siege;
 pub mod store;
 pub mod wasm;
 
