@@ -61,7 +61,12 @@ impl Siege {
     /// What answered still does, and nothing of what was refused can be seen.
     #[track_caller]
     pub fn holds(&self, after: &str) {
-        let answer = self.open.borrow_mut().get("/default/old/").expect("an answer on the open connection");
+        let mut open = self.open.borrow_mut();
+        let answer = open.get("/default/old/").unwrap_or_else(|| {
+            // It was idle for longer than a connection may be.
+            *open = Raw::connect(self.server.ingress);
+            open.get("/default/old/").expect("an answer")
+        });
         assert_eq!((answer.status, answer.header("x-spawnpoint-version")), (200, "1"), "after {after}");
         let server = &self.server;
         assert_eq!(server.call("new").code(), "no_route", "after {after}");

@@ -43,25 +43,23 @@ pub fn module_of(count: usize) -> Vec<u8> {
 
 /// A component with a handler, around a core module that `inside` adds something to.
 pub fn component(inside: &str) -> Vec<u8> {
-    let text = shell(&format!("{inside} (func (export \"handle\") (param i32 i32))"));
-    wat::parse_str(&text).unwrap_or_else(|error| panic!("{error}"))
-}
-
-fn shell(module: &str) -> String {
-    format!(
+    let text = format!(
         r#"(component
   (import "wasi:http/types@0.2.0" (instance $types
     (export "incoming-request" (type (sub resource)))
     (export "response-outparam" (type (sub resource)))))
   (alias export $types "incoming-request" (type $request))
   (alias export $types "response-outparam" (type $outparam))
-  (core module $m {module})
+  (core module $m
+    {inside}
+    (func (export "handle") (param i32 i32)))
   (core instance $i (instantiate $m))
   (func $handle (param "request" (own $request)) (param "response-out" (own $outparam))
     (canon lift (core func $i "handle")))
   (instance $handler (export "handle" (func $handle)))
   (export "wasi:http/incoming-handler@0.2.0" (instance $handler)))"#
-    )
+    );
+    wat::parse_str(&text).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// A component with a handler and so many functions beside it.
@@ -76,27 +74,20 @@ pub fn component_of(count: usize) -> Vec<u8> {
     component(&functions)
 }
 
-/// A component whose one function is long: so many operations, each on what the one before it gave.
-pub fn bomb(operations: usize) -> Vec<u8> {
-    let mut body = String::from("(func (param i64) (result i64) local.get 0\n");
-    for number in 0..operations {
-        let _ = writeln!(body, "i64.const {} i64.mul local.get 0 i64.rotl", number * 2 + 3);
+/// A component with two functions of so many loops, behind which as many variables are read: their product is what the
+/// compiler has to remember of each.
+pub fn bomb(loops: usize) -> Vec<u8> {
+    let mut body = format!("(func (param i32) (local {})\n", "i32 ".repeat(loops));
+    body.push_str(&"loop local.get 0 br_if 0 end\n".repeat(loops));
+    for local in 1..=loops {
+        let _ = writeln!(body, "local.get {local} drop");
     }
     body.push(')');
-    component(&body)
+    component(&body.repeat(2))
 }
 
 /// A component with a function of so many blocks, each in the one before it.
 pub fn nested(blocks: usize) -> Vec<u8> {
-    // (func (block (block ...))) by the byte: as text it would overflow the stack of whoever reads it.
-    let body = [&b"\0"[..], &b"\x02\x40".repeat(blocks), &b"\x0b".repeat(blocks + 1)].concat();
-    let plain = module_of(0);
-    let types = section(1, b"\x02\x60\x00\x00\x60\x02\x7f\x7f\x00");
-    let functions = section(3, b"\x02\x00\x01");
-    let exports = section(7, b"\x01\x06handle\x00\x01");
-    let code = section(10, &[&b"\x02"[..], &leb(body.len()), &body, b"\x02\x00\x0b"].concat());
-    let module = [&plain[..8], &types, &functions, &exports, &code].concat();
-    let quoted: String = module.iter().map(|byte| format!("\\{byte:02x}")).collect();
-    let text = shell(&format!("binary \"{quoted}\""));
-    wat::parse_str(&text).unwrap_or_else(|error| panic!("{error}"))
+    // Unfolded: folded text would overflow the stack of whoever reads it.
+    component(&format!("(func {} {})", "block ".repeat(blocks), "end ".repeat(blocks)))
 }
