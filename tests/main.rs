@@ -6,3 +6,42 @@ mod support;
 
 // The tree itself: house rules, floors, documents.
 mod tidy;
+
+// An upload becomes a function that answers.
+mod deploying;
+
+// Which version answers, and for whom.
+mod activating;
+
+// What is taken away is gone: routes, records, files.
+mod removing;
+
+// The admin API as a whole: health, lists, its description.
+mod admin_api;
+
+// Whatever is uploaded, it gets a named refusal, and what answered before still does.
+mod hostile_uploads;
+
+// Whatever an upload's head, name or manifest says.
+mod hostile_requests;
+
+// A compiler that is asked for too much.
+mod compile_bombs;
+
+// What was acknowledged is there after a crash.
+mod durability;
+
+// A server that cannot start says why.
+mod starting;
+
+// Deploys and rollbacks that no request notices.
+mod rollback_under_load;
+
+// The commands, as a script sees them.
+mod cli;
+
+// The demo, as a newcomer sees it.
+mod demo;
+
+// The commands of the README.
+mod readme;
