@@ -125,8 +125,8 @@ fn builder(limits: &ServerLimits) -> Builder<Here> {
         // The watch bounds the time of a head, without a timer for each request.
         .header_read_timeout(None)
         .max_headers(FIELDS)
-        .max_buf_size(BUFFER)
-        .pipeline_flush(true);
+        // No `pipeline_flush`: with it hyper buffers an answer without a bound and holds it back behind a pipelined byte.
+        .max_buf_size(BUFFER);
     builder
         .http2()
         .timer(TokioTimer::new())
