@@ -2,6 +2,20 @@
 //!
 //! Each module is a chapter; each test's name is a sentence, and a promise of SPECIFICATION.md names it.
 
+#![expect(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    clippy::float_cmp,
+    clippy::cast_possible_truncation,
+    clippy::format_push_string,
+    clippy::format_collect,
+    clippy::needless_pass_by_value,
+    clippy::duration_suboptimal_units,
+    unreachable_pub,
+    reason = "a test that cannot go on fails where it stands, and reads better for being plain"
+)]
+
 mod support;
 
 // What the platform answers where a function does not.
