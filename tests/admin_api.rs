@@ -54,7 +54,9 @@ fn every_path_of_the_description_is_routed() {
 fn lists_come_in_pages() {
     let server = Server::start();
     let names: Vec<String> = (0..5).map(|number| format!("tenant-{number}")).collect();
-    names.iter().for_each(|name| server.tenant(name));
+    for name in &names {
+        server.tenant(name);
+    }
     let mut found = Vec::new();
     let mut target = "/v1/tenants?limit=2".to_owned();
     let mut pages = 0;
