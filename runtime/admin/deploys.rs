@@ -83,10 +83,17 @@ pub(super) async fn deploy(
     to_the_end(async move {
         // Whoever leaves now does not make room for another upload before this one is done.
         let _place = place;
+        // From here to the commit nobody may take the blob for one that nothing refers to.
+        let kept = admin.deployer.keep_blobs().await;
         let blob = wasm.finish().await?;
         let receive_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        match admin.deployer.deploy(&tenant, &function, blob, manifest).await {
-            Ok(done) => Ok(answer(&admin, done, receive_ms)),
+        let deployed = admin.deployer.deploy(&tenant, &function, blob, manifest).await;
+        drop(kept);
+        match deployed {
+            Ok((done, unused)) => {
+                admin.deployer.sweep(unused).await;
+                Ok(answer(&admin, done, receive_ms))
+            }
             Err(error) => {
                 admin.deployer.sweep([blob.0]).await;
                 Err(error.into())

@@ -53,7 +53,7 @@ const SHOWN: [(&str, &str, &str, &str); 8] = [
     ("acme", "fail", "fail", "ok"),
 ];
 /// How long a build, a deploy or a call may take before a demo gives up.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// Bytes of an answer that a demo reads.
 const ANSWER: usize = 1 << 20;
 
@@ -83,7 +83,7 @@ impl Called {
     }
 }
 
-pub(super) fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
+pub(super) fn run(args: &DemoArgs) -> anyhow::Result<ExitCode> {
     print::note("building the samples (the first time takes a minute) ...");
     let samples = build(Which::Samples)?;
     // Removed when it is dropped, however this ends.
@@ -103,7 +103,7 @@ pub(super) fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
         let mut ends = Ends::listen()?;
         let running = start(settings).await?;
         let shown = tokio::select! {
-            shown = show(&args, &samples, &data_dir, running.admin) => shown,
+            shown = show(args, &samples, &data_dir, running.admin) => shown,
             () = ends.wait() => Ok(()),
         };
         if shown.is_ok() && !args.once {
@@ -166,7 +166,7 @@ async fn deploy_and_call(client: &Client, target: &str, wasm: Vec<u8>, path: &st
     let made_cold = Call::json(Method::POST, format!("{target}/cold"), &drop)?;
     client.call::<Cold>(made_cold).await?;
     let url = format!("{}{path}", deployed.url);
-    let cold = get(&url).await?;
+    let first = get(&url).await?;
     // The best of a few: a single call measures what else the machine does.
     let mut warm = get(&url).await?;
     for _ in 0..20 {
@@ -181,8 +181,8 @@ async fn deploy_and_call(client: &Client, target: &str, wasm: Vec<u8>, path: &st
         url: deployed.url,
         status: warm.status,
         deploy_ms,
-        cold_ms: cold.ms,
-        cold_start: cold.header("x-spawnpoint-start"),
+        cold_ms: first.ms,
+        cold_start: first.header("x-spawnpoint-start"),
         warm_ms: warm.ms,
         warm_start: warm.header("x-spawnpoint-start"),
     })

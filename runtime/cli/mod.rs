@@ -113,7 +113,7 @@ pub fn main(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) ->
 fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Serve(args) => serve::run(args),
-        Command::Demo(args) => demo::run(args),
+        Command::Demo(args) => demo::run(&args),
         Command::Compile(args) => Ok(internal::run(&args)),
         Command::Completions(args) => completions::run(&args),
         Command::Deploy(args) => wait(deploy::run(args)),

@@ -2,9 +2,10 @@
 //! Must never answer before every thread has taken the change.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use tokio::sync::RwLock;
+use tokio::sync::{RwLock, RwLockReadGuard};
 
 use super::live::{Facts, Live};
 use super::loader::{LoadFailure, Loader, What};
@@ -35,6 +36,8 @@ pub struct Deployer {
     policy: Policy,
     /// Held shared by deploys, and alone by whoever removes blobs that nothing refers to.
     pub(super) blobs_in_use: RwLock<()>,
+    /// Whether a sweep gave up: there may be blobs that nothing refers to.
+    pub(super) left_over: AtomicBool,
     /// One change of routes at a time: the catalog's order is the table's.
     pub(super) routing: tokio::sync::Mutex<()>,
 }
@@ -132,6 +135,7 @@ impl Deployer {
             pulse,
             policy,
             blobs_in_use: RwLock::new(()),
+            left_over: AtomicBool::new(false),
             routing: tokio::sync::Mutex::new(()),
         })
     }
@@ -157,7 +161,14 @@ impl Deployer {
         Ok(manifest.limits.resolve(&self.policy.defaults, &self.policy.ceiling)?)
     }
 
-    /// Publishes a blob as a version and has it answer.
+    /// Keeps blobs from being swept, until it is dropped: held from before one is complete until a version refers to it.
+    pub async fn keep_blobs(&self) -> RwLockReadGuard<'_, ()> {
+        // Nobody waits to write: a sweep that finds a reader gives up.
+        self.blobs_in_use.read().await
+    }
+
+    /// Publishes a blob as a version and has it answer. Returns, too, what the versions that went were made of. The
+    /// caller holds [`Deployer::keep_blobs`].
     ///
     /// # Errors
     /// Everything that can be wrong with it; what answered before still does.
@@ -167,19 +178,17 @@ impl Deployer {
         name: &FunctionName,
         (digest, size_bytes): (Digest, u64),
         manifest: Manifest,
-    ) -> Result<Deployed, DeployError> {
+    ) -> Result<(Deployed, Vec<Digest>), DeployError> {
         let limits = self.check(&manifest)?;
-        let _in_use = self.blobs_in_use.read().await;
         let mut timings = Timings::default();
         let equal = self.catalog.lookup_equal(tenant, name, digest, &manifest).await?;
-        let (handler, profile) = match &equal {
-            Some(version) => (version.handler, version.profile),
-            None => {
-                let facts = self.loader.compile(digest).await?.facts;
-                timings.componentize_ms = facts.componentize_ms;
-                timings.compile_ms = facts.compile_ms;
-                (facts.handler, facts.profile)
-            }
+        let (handler, profile) = if let Some(version) = &equal {
+            (version.handler, version.profile)
+        } else {
+            let facts = self.loader.compile(digest).await?.facts;
+            timings.componentize_ms = facts.componentize_ms;
+            timings.compile_ms = facts.compile_ms;
+            (facts.handler, facts.profile)
         };
         let began = Instant::now();
         let what = What { digest, handler, profile };
@@ -191,21 +200,20 @@ impl Deployer {
 
         let new = NewVersion { digest, size_bytes, handler, profile, manifest };
         let _order = self.routing.lock().await;
-        let Published { function, version, created, .. } =
+        let Published { function, version, created, dropped } =
             self.catalog.publish_active(tenant, name, &new).await?;
         let route = self.table.now().find(tenant.as_str(), name.as_str()).cloned();
         let answering = route.iter().flat_map(|route| &route.versions);
-        let live = match answering.map(|(live, _)| live).find(|live| live.number == version.number) {
-            // Deployed again while it answers: its instances stay as they are.
-            Some(live) => live.clone(),
-            None => {
-                let live = self.live(id, &version, limits, program.grant.clone());
-                live.adopt(program, &self.loader);
-                live
-            }
-        };
+        let same = answering.map(|(live, _)| live).find(|live| live.number == version.number);
+        // Deployed again while it answers: its instances stay as they are.
+        let live = same.cloned().unwrap_or_else(|| {
+            let live = live(id, &version, limits, program.grant.clone());
+            live.adopt(program, &self.loader);
+            live
+        });
         self.route(tenant, name, vec![(live, 1)]).await;
-        Ok(Deployed { function, version, created, timings })
+        let unused = dropped.into_iter().map(|version| version.digest).collect();
+        Ok((Deployed { function, version, created, timings }, unused))
     }
 
     /// Makes one instance and throws it away: start-up code that traps, loops or needs too much is found out now.
@@ -254,7 +262,7 @@ impl Deployer {
         let versions = self.catalog.active_versions(&function).await?.unwrap_or_default();
         let route = self.table.now().find(tenant.as_str(), name.as_str()).cloned();
         let old = route.map(|route| route.versions.clone()).unwrap_or_default();
-        let lives = self.lives(&function, versions, &old);
+        let lives = self.lives(&function, &versions, &old);
         self.route(tenant, name, lives).await;
         Ok(function)
     }
@@ -276,7 +284,7 @@ impl Deployer {
         let routes = snapshot.functions.into_iter().map(|active| {
             let (tenant, name) = (active.function.tenant.clone(), active.function.name.clone());
             let shared = super::table::Shared::new(&tenant, &name);
-            let lives = self.lives(&active.function, active.versions, &[]);
+            let lives = self.lives(&active.function, &active.versions, &[]);
             super::table::Route::new(tenant, name, shared, lives)
         });
         self.table.fill(routes.collect());
@@ -286,7 +294,7 @@ impl Deployer {
     fn lives(
         &self,
         function: &Function,
-        versions: Vec<Version>,
+        versions: &[Version],
         old: &[(Arc<Live>, u32)],
     ) -> Vec<(Arc<Live>, u32)> {
         let weights = function.activation.iter().flat_map(|activation| &activation.weights);
@@ -294,29 +302,14 @@ impl Deployer {
             |version: &Version| weights.clone().find(|w| w.version == version.number).map_or(1, |w| w.weight);
         let live_of = |version: &Version| {
             let answering = old.iter().map(|(live, _)| live);
-            match answering.into_iter().find(|live| live.number == version.number) {
-                Some(live) => live.clone(),
-                None => {
-                    let limits = self.clamped(&version.manifest);
-                    let grant = grant(&function.tenant, &function.name, &version.manifest, &limits);
-                    self.live(ProgramId::next(), version, limits, grant)
-                }
-            }
+            let same = answering.into_iter().find(|live| live.number == version.number);
+            same.cloned().unwrap_or_else(|| {
+                let limits = self.clamped(&version.manifest);
+                let grant = grant(&function.tenant, &function.name, &version.manifest, &limits);
+                live(ProgramId::next(), version, limits, grant)
+            })
         };
         versions.iter().map(|version| (live_of(version), weight_of(version))).collect()
-    }
-
-    fn live(&self, id: ProgramId, version: &Version, limits: Limits, grant: Grant) -> Arc<Live> {
-        let facts = Facts {
-            number: version.number,
-            digest: version.digest,
-            handler: version.handler,
-            profile: version.profile,
-            limits,
-            max_requests: version.manifest.reuse.map_or(1, |reuse| reuse.max_requests),
-            grant,
-        };
-        Live::new(id, facts)
     }
 
     /// The limits of a version that was accepted before; a ceiling that has come down since wins.
@@ -333,4 +326,17 @@ fn grant(tenant: &TenantName, name: &FunctionName, manifest: &Manifest, limits: 
         table_elements: limits.table_elements,
         log: GuestLog::new(format!("{tenant}/{name}")),
     }
+}
+
+fn live(id: ProgramId, version: &Version, limits: Limits, grant: Grant) -> Arc<Live> {
+    let facts = Facts {
+        number: version.number,
+        digest: version.digest,
+        handler: version.handler,
+        profile: version.profile,
+        limits,
+        max_requests: version.manifest.reuse.map_or(1, |reuse| reuse.max_requests),
+        grant,
+    };
+    Live::new(id, facts)
 }

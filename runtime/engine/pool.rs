@@ -49,7 +49,9 @@ pub struct Bounds {
 struct Pool {
     program: Arc<Program>,
     cpu_ms: u64,
+    #[expect(clippy::vec_box, reason = "moved in and out of calls, which hold it boxed")]
     ready: Vec<Box<Instance>>,
+    #[expect(clippy::vec_box, reason = "moved in and out of calls, which hold it boxed")]
     reusable: Vec<Box<Instance>>,
     sizing: Sizing,
     queued: bool,

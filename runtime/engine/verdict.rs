@@ -30,7 +30,7 @@ pub fn of_error(error: &wasmtime::Error, meter: &Meter) -> Outcome {
     if let Some(I32Exit(code)) = error.downcast_ref::<I32Exit>() {
         return Outcome::Trapped(format!("the guest exited with code {code}"));
     }
-    Outcome::Trapped(bounded(&format!("{:#}", error)))
+    Outcome::Trapped(bounded(&format!("{error:#}")))
 }
 
 /// What to call a guest that could not even start; `None` when the server had no slot for it.

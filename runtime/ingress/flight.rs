@@ -95,12 +95,11 @@ impl Flight {
         if now_ns < self.deadline_ns {
             return;
         }
-        if let Ok(mut state) = self.state.try_borrow_mut() {
-            if state.ended.is_none() {
-                state.end(Err(Outcome::Timeout));
-                if let Some(waker) = state.waker.take() {
-                    waker.wake();
-                }
+        let Ok(mut state) = self.state.try_borrow_mut() else { return };
+        if state.ended.is_none() {
+            state.end(Err(Outcome::Timeout));
+            if let Some(waker) = state.waker.take() {
+                waker.wake();
             }
         }
     }

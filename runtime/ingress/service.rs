@@ -56,7 +56,7 @@ pub async fn serve(desk: Rc<Desk>, link: Rc<Link>, request: Request<Incoming>) -
     let form = Form::of(request.headers());
     let mut visit = Visit::new(&desk.ids, &link, request.method() == Method::HEAD);
     match respond(&desk, &link, &mut visit, request).await {
-        Ok((response, flight)) => finish(visit, response, flight),
+        Ok((response, flight)) => finish(visit, response, &flight),
         Err((Failure::Rejected(rejection), _)) => {
             visit.rejected(&rejection);
             let mut response = reply::rejected(&rejection, form, &visit.id);
@@ -76,11 +76,11 @@ pub async fn serve(desk: Rc<Desk>, link: Rc<Link>, request: Request<Incoming>) -
 }
 
 /// The last step of a request that went well: a whole answer ends here, a streamed one takes the visit along.
-fn finish(visit: Visit, mut response: Response<Body>, flight: Rc<Flight>) -> Response<Body> {
-    visit.mark(response.headers_mut(), Some(&flight));
+fn finish(visit: Visit, mut response: Response<Body>, flight: &Flight) -> Response<Body> {
+    visit.mark(response.headers_mut(), Some(flight));
     match response.body_mut() {
         Body::Guest(guest) => guest.hold(visit),
-        Body::Whole(_) => visit.ends(&Outcome::Completed, Some(&flight)),
+        Body::Whole(_) => visit.ends(&Outcome::Completed, Some(flight)),
     }
     response
 }

@@ -169,21 +169,21 @@ impl Visit {
     /// Counts and logs how the guest ended.
     pub fn ends(self, outcome: &Outcome, flight: Option<&Flight>) {
         let Some(permit) = &self.permit else { return };
-        let shared = &permit.route.shared;
+        let account = &permit.route.shared;
         let (cpu_ns, memory_peak) = flight.map_or((0, 0), Flight::usage);
-        shared.cpu_us.increment(cpu_ns / 1_000);
+        account.cpu_us.increment(cpu_ns / 1_000);
         let Permit { route, live } = permit;
         let cpu_ms = cpu_ns / 1_000_000;
         match outcome {
             Outcome::Completed => {
-                shared.completed.increment(1);
+                account.completed.increment(1);
                 tracing::debug!(id = self.id, tenant = %route.tenant, function = %route.function, cpu_ns, "answered");
             }
             failure => {
                 let code = failure.code();
                 let (tenant, function) = (route.tenant.to_string(), route.function.to_string());
                 metrics::counter!("spawnpoint_requests_failed_total", "tenant" => tenant, "function" => function, "code" => code).increment(1);
-                if shared.may_log(now_ns()) {
+                if account.may_log(now_ns()) {
                     let detail = failure.detail();
                     tracing::info!(id = self.id, tenant = %route.tenant, function = %route.function, version = %live.number, code, detail, cpu_ms, memory_peak, "a call failed");
                 }

@@ -34,6 +34,8 @@ use crate::tasks;
 
 /// Bytes hyper may buffer of one connection: above what a head may have, so that a large head is refused by name.
 const BUFFER: usize = 64 * 1024;
+/// The same for HTTP/2.
+const HTTP2_HEAD: u32 = 64 * 1024;
 /// Fields hyper parses: above what a head may have, for the same reason.
 const FIELDS: usize = 200;
 
@@ -123,13 +125,13 @@ fn builder(limits: &ServerLimits) -> Builder<Here> {
         // The watch bounds the time of a head, without a timer for each request.
         .header_read_timeout(None)
         .max_headers(FIELDS)
-        .max_buf_size(BUFFER)
-        .pipeline_flush(true);
+        // No `pipeline_flush`: with it hyper buffers an answer without a bound and holds it back behind a pipelined byte.
+        .max_buf_size(BUFFER);
     builder
         .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(limits::HTTP2_STREAMS)
-        .max_header_list_size(limits.header_bytes.max(BUFFER as u32))
+        .max_header_list_size(limits.header_bytes.max(HTTP2_HEAD))
         .max_pending_accept_reset_streams(Some(20))
         .keep_alive_interval(Some(Duration::from_secs(20)));
     builder

@@ -1,6 +1,7 @@
 //! Settings as they are written: a TOML file and flags. Unknown keys are refused, by name.
 //! Must never guess what a wrong value was meant to be.
 
+use std::fmt::Display;
 use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -167,8 +168,8 @@ impl Flags {
 fn check(
     fine: bool,
     field: &'static str,
-    value: impl ToString,
-    allowed: impl ToString,
+    value: impl Display,
+    allowed: impl Display,
 ) -> Result<(), SettingsError> {
     if fine {
         return Ok(());
@@ -238,7 +239,7 @@ fn check_server(server: &ServerLimits) -> Result<(), SettingsError> {
     range("server.compiles", server.compiles.into(), 1, 64)?;
     range("server.compile_wall_ms", server.compile_wall_ms, 1_000, 600_000)?;
     range("server.compile_cpu_s", server.compile_cpu_s, 1, 3_600)?;
-    range("server.compile_memory_bytes", server.compile_memory_bytes, 256 << 20, 64 << 30)?;
+    range("server.compile_memory_bytes", server.compile_memory_bytes, 2 << 30, 64 << 30)?;
     range("server.instances", server.instances.into(), 1, 5_000)?;
     range("server.ready_per_program", server.ready_per_program.into(), 0, 1_000)?;
     range("server.loaded_programs", server.loaded_programs.into(), 1, 20_000)?;

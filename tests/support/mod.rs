@@ -3,12 +3,18 @@
 
 #![expect(dead_code, reason = "each test file uses a part of the harness")]
 
+pub mod cli;
 pub mod client;
 pub mod guests;
+pub mod h2;
 pub mod server;
+pub mod siege;
+pub mod store;
+pub mod wasm;
 
 pub use client::{Answer, Raw, get, request};
 pub use guests::{guest, sample, wat};
+pub use h2::H2;
 pub use server::{Config, Server};
 
 use std::time::{Duration, Instant};
