@@ -2,6 +2,20 @@
 //!
 //! Each module is a chapter; each test's name is a sentence, and a promise of SPECIFICATION.md names it.
 
+#![expect(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    clippy::float_cmp,
+    clippy::cast_possible_truncation,
+    clippy::format_push_string,
+    clippy::format_collect,
+    clippy::needless_pass_by_value,
+    clippy::duration_suboptimal_units,
+    unreachable_pub,
+    reason = "a test that cannot go on fails where it stands, and reads better for being plain"
+)]
+
 mod support;
 
 // What the platform answers where a function does not.
@@ -27,3 +41,42 @@ mod soak;
 mod streaming;
 // The tree itself: house rules, floors, documents.
 mod tidy;
+
+// An upload becomes a function that answers.
+mod deploying;
+
+// Which version answers, and for whom.
+mod activating;
+
+// What is taken away is gone: routes, records, files.
+mod removing;
+
+// The admin API as a whole: health, lists, its description.
+mod admin_api;
+
+// Whatever is uploaded, it gets a named refusal, and what answered before still does.
+mod hostile_uploads;
+
+// Whatever an upload's head, name or manifest says.
+mod hostile_requests;
+
+// A compiler that is asked for too much.
+mod compile_bombs;
+
+// What was acknowledged is there after a crash.
+mod durability;
+
+// A server that cannot start says why.
+mod starting;
+
+// Deploys and rollbacks that no request notices.
+mod rollback_under_load;
+
+// The commands, as a script sees them.
+mod cli;
+
+// The demo, as a newcomer sees it.
+mod demo;
+
+// The commands of the README.
+mod readme;

@@ -9,7 +9,7 @@ use wasmtime::component::Component;
 
 use super::live::Live;
 use crate::engine::artifact::{ArtifactId, ArtifactStore, LoadError, Tier};
-use crate::engine::compile::{CompileError, Compiled, Compiler, EngineHash, Wasm};
+use crate::engine::compile::{CompileError, Compiled, Compiler, EngineHash, Wasm, engine_hash};
 use crate::engine::program::{Engines, LinkError, Program, ProgramId};
 use crate::host::Grant;
 use crate::model::version::{Digest, Handler, Profile};
@@ -119,7 +119,9 @@ impl Loader {
         let engine = if let Some(engine) = hash.get() {
             *engine
         } else {
-            let engine = EngineHash::of(self.engines.engine(profile)?);
+            // Not of the engine that serves: making that one takes its slots, and a file may be from before a restart.
+            let failed = |source| LinkError::Engine { profile: profile.as_str(), source };
+            let engine = engine_hash(profile).map_err(failed)?;
             *hash.get_or_init(|| engine)
         };
         Ok(ArtifactId { digest, profile, tier: Tier::Speed, engine })
@@ -184,10 +186,6 @@ impl Loader {
     /// Of the file system; what could not be removed is tried again at the next start.
     pub async fn discard(&self, digest: Digest) -> Result<(), LoadFailure> {
         for profile in [Profile::Lean, Profile::Async] {
-            // An engine that was never made has compiled nothing.
-            if matches!(profile, Profile::Async) && self.hashes[1].get().is_none() {
-                continue;
-            }
             let id = self.artifact(digest, profile)?;
             let artifacts = self.artifacts.clone();
             let removing = tasks::blocking(&self.control, move || artifacts.remove(&id));

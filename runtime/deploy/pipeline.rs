@@ -2,6 +2,7 @@
 //! Must never answer before every thread has taken the change.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use tokio::sync::{RwLock, RwLockReadGuard};
@@ -35,6 +36,8 @@ pub struct Deployer {
     policy: Policy,
     /// Held shared by deploys, and alone by whoever removes blobs that nothing refers to.
     pub(super) blobs_in_use: RwLock<()>,
+    /// Whether a sweep gave up: there may be blobs that nothing refers to.
+    pub(super) left_over: AtomicBool,
     /// One change of routes at a time: the catalog's order is the table's.
     pub(super) routing: tokio::sync::Mutex<()>,
 }
@@ -132,6 +135,7 @@ impl Deployer {
             pulse,
             policy,
             blobs_in_use: RwLock::new(()),
+            left_over: AtomicBool::new(false),
             routing: tokio::sync::Mutex::new(()),
         })
     }

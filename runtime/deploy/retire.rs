@@ -2,6 +2,7 @@
 //! Must never remove a blob while a deploy may be about to refer to it.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use super::live::Live;
 use super::pipeline::{DeployError, Deployer};
@@ -86,9 +87,12 @@ impl Deployer {
     }
 
     /// Removes those of these blobs that nothing refers to. Skipped while anything is being deployed: what is left
-    /// over goes at the next start.
+    /// over goes when [`Deployer::sweep_left_over`] finds nothing in the way.
     pub async fn sweep(&self, digests: impl IntoIterator<Item = Digest>) {
-        let Ok(_alone) = self.blobs_in_use.try_write() else { return };
+        let Ok(_alone) = self.blobs_in_use.try_write() else {
+            self.left_over.store(true, Relaxed);
+            return;
+        };
         let referenced = match self.catalog.referenced_digests().await {
             Ok(referenced) => referenced,
             Err(error) => {
@@ -103,6 +107,13 @@ impl Deployer {
             if let Err(error) = self.loader.discard(digest).await {
                 tracing::warn!(%error, %digest, "an unused blob stays");
             }
+        }
+    }
+
+    /// Removes what earlier sweeps had to leave. Called about once a second.
+    pub async fn sweep_left_over(&self) {
+        if self.left_over.swap(false, Relaxed) {
+            self.sweep_all().await;
         }
     }
 

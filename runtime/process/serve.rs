@@ -196,6 +196,7 @@ async fn housekeeping(deployer: Arc<Deployer>) {
     loop {
         second.tick().await;
         deployer.settle().await;
+        deployer.sweep_left_over().await;
     }
 }
 

@@ -3,10 +3,14 @@
 
 #![expect(dead_code, reason = "each test file uses a part of the harness")]
 
+pub mod cli;
 pub mod client;
 pub mod guests;
 pub mod h2;
 pub mod server;
+pub mod siege;
+pub mod store;
+pub mod wasm;
 
 pub use client::{Answer, Raw, get, request};
 pub use guests::{guest, sample, wat};

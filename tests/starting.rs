@@ -1,0 +1,186 @@
+//! Servers that do not start, and say why: on stderr, with the field and what is allowed, and with an exit code.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use super::support::cli::{Cli, Said};
+use super::support::{Config, Server, guest};
+
+/// `serve` on free ports and this data directory, which is expected to fail.
+fn serve(dir: &Path, more: &[&str]) -> Said {
+    let mut arguments = vec!["serve", "--data-dir", dir.to_str().unwrap()];
+    for (flag, value) in [("--listen", "127.0.0.1:0"), ("--admin-listen", "127.0.0.1:0")] {
+        if !more.contains(&flag) {
+            arguments.extend([flag, value]);
+        }
+    }
+    arguments.extend(more);
+    Cli::new(&arguments).run()
+}
+
+#[track_caller]
+fn fails(said: &Said, code: i32, texts: &[&str]) {
+    assert_eq!(said.code, Some(code), "{said:?}");
+    assert_eq!(said.out, "", "nothing is ready");
+    for text in texts {
+        assert!(said.err.contains(text), "`{text}` is not in: {}", said.err);
+    }
+    assert!(!said.err.contains("panicked") && !said.err.contains("RUST_BACKTRACE"), "{}", said.err);
+    assert!(said.err.lines().count() < 8, "{}", said.err);
+}
+
+#[test]
+fn two_servers_on_one_data_directory_are_refused() {
+    let server = Server::start();
+    server.deploy("f", &guest("ok"));
+    let dir = server.data_dir();
+    let address = std::fs::read_to_string(dir.join("admin-address")).unwrap();
+    fails(&serve(&dir, &[]), 1, &["in use by another process", dir.to_str().unwrap()]);
+    assert_eq!(server.call("f").text(), "ok", "the first one goes on");
+    let now = std::fs::read_to_string(dir.join("admin-address")).unwrap();
+    assert_eq!(now, address, "the command line still finds the first one");
+}
+
+#[test]
+fn a_lock_ends_with_its_process() {
+    let mut server = Server::start();
+    server.kill();
+    server.start_again();
+    assert_eq!(server.admin("GET", "/v1/tenants", &[], &[]).status, 200);
+}
+
+#[test]
+fn a_port_in_use_is_named() {
+    let server = Server::start();
+    let dir = tempfile::tempdir().unwrap();
+    for (flag, address) in [("--listen", server.ingress), ("--admin-listen", server.admin)] {
+        let said = serve(&dir.path().join("data"), &[flag, &address.to_string()]);
+        fails(&said, 1, &[&format!("cannot listen on {address}"), "in use"]);
+    }
+    // What was left by the attempt is no hindrance.
+    let again = Cli::new(&["serve", "--listen", "nowhere"]).run();
+    fails(&again, 2, &["--listen", "nowhere"]);
+}
+
+#[test]
+fn a_settings_file_that_is_wrong_is_named_with_what_is_allowed() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("settings.toml");
+    let name = file.to_str().unwrap().to_owned();
+    for (text, said) in [
+        ("[server]\nconections = 5\n", "conections"),
+        ("[server]\nconnections = 0\n", "`server.connections` is `0`: allowed is 1 to 1000000"),
+        ("[server]\nupload_bytes = 5\n", "server.upload_bytes"),
+        ("[server]\ncompile_wall_ms = 10\n", "server.compile_wall_ms"),
+        ("[limits]\ncpu_ms = 1000\nwall_ms = 1000\n", "limits.wall_ms"),
+        ("[limits]\nmemory_bytes = 9999999999\n", "limits.memory_bytes"),
+        ("[ceiling]\nmemory_bytes = 1\n", "ceiling.memory_bytes"),
+        ("threads = 0\n", "threads"),
+        ("listen = \"somewhere\"\n", "listen"),
+        ("base_domain = \"No_Domain\"\n", "base_domain"),
+        ("log = 5\n", "log"),
+        ("this is no TOML", "settings.toml"),
+    ] {
+        std::fs::write(&file, text).unwrap();
+        let answer = serve(&dir.path().join("data"), &["--config", &name]);
+        fails(&answer, 1, &[said]);
+    }
+    let said = serve(&dir.path().join("data"), &["--config", "/nowhere/settings.toml"]);
+    fails(&said, 1, &["/nowhere/settings.toml", "cannot be read", "No such file"]);
+    let said = serve(&dir.path().join("data"), &["--log", "=!="]);
+    fails(&said, 1, &["=!="]);
+    assert!(!dir.path().join("data").exists(), "nothing was begun");
+}
+
+#[test]
+fn a_data_directory_that_cannot_be_one_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("file");
+    std::fs::write(&file, b"x").unwrap();
+    fails(&serve(&file, &[]), 1, &["file"]);
+    let data = dir.path().join("data");
+    std::fs::create_dir(&data).unwrap();
+    std::fs::write(data.join("admin-token"), b"short\n").unwrap();
+    fails(&serve(&data, &[]), 1, &["admin-token", "holds no admin token", "remove the file"]);
+    std::fs::remove_file(data.join("admin-token")).unwrap();
+    std::fs::write(data.join("artifact-key"), b"short").unwrap();
+    fails(&serve(&data, &[]), 1, &["artifact-key", "32"]);
+}
+
+#[test]
+fn a_catalog_that_is_no_database_is_named_and_not_touched() {
+    let mut server = Server::start();
+    server.deploy("f", &guest("ok"));
+    server.terminate();
+    server.wait();
+    let dir = server.data_dir();
+    let catalog = std::fs::read_dir(&dir)
+        .unwrap()
+        .flatten()
+        .map(|entry| entry.path())
+        .find(|path| path.to_string_lossy().contains("catalog"))
+        .expect("a catalog");
+    let good = std::fs::read(&catalog).unwrap();
+    let bad = b"this is no database at all, and it is long enough to be looked at".repeat(100);
+    std::fs::write(&catalog, &bad).unwrap();
+    let said = serve(&dir, &[]);
+    fails(&said, 1, &["catalog"]);
+    assert_eq!(std::fs::read(&catalog).unwrap(), bad, "what may be mended is not thrown away");
+    std::fs::write(&catalog, good).unwrap();
+    server.start_again();
+    assert_eq!(server.call("f").text(), "ok");
+}
+
+#[test]
+fn what_is_secret_is_for_its_owner_alone() {
+    let mut server = Server::start();
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let dir = server.data_dir();
+    assert_eq!(mode(&dir), 0o700);
+    for file in ["admin-token", "artifact-key"] {
+        assert_eq!(mode(&dir.join(file)), 0o600, "{file}");
+    }
+    server.kill();
+    std::fs::set_permissions(dir.join("admin-token"), std::fs::Permissions::from_mode(0o644)).unwrap();
+    server.start_again();
+    assert_eq!(mode(&dir.join("admin-token")), 0o600);
+    assert!(server.log().contains("could read the admin token"), "{}", server.log());
+    assert!(!server.log().contains(&server.token));
+}
+
+#[test]
+fn the_ready_line_may_be_json_and_settings_may_come_from_the_environment() {
+    use std::io::BufRead as _;
+    let dir = tempfile::tempdir().unwrap();
+    let mut cli = Cli::new(&["serve", "--json"])
+        .env("SPAWNPOINT_DATA_DIR", dir.path().join("data").to_str().unwrap())
+        .env("SPAWNPOINT_LISTEN", "127.0.0.1:0")
+        .env("SPAWNPOINT_ADMIN_LISTEN", "127.0.0.1:0")
+        .env("SPAWNPOINT_LOG_FORMAT", "json");
+    let command = cli.command().stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut line = String::new();
+    std::io::BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let ready: serde_json::Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(ready["ready"], true);
+    assert!(ready["ingress"].as_str().unwrap().starts_with("http://127.0.0.1:"));
+    let killed = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status();
+    assert!(killed.is_ok_and(|status| status.success()));
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "Ctrl-C ends it in order");
+    for line in String::from_utf8(output.stderr).unwrap().lines() {
+        assert!(serde_json::from_str::<serde_json::Value>(line).is_ok(), "{line}");
+    }
+}
+
+#[test]
+fn settings_that_come_down_later_cut_what_was_accepted_before() {
+    let mut server = Server::start();
+    server.deploy_with("f", &guest("ok"), r#"{"limits":{"memory_bytes":268435456,"cpu_ms":5000}}"#);
+    server.kill();
+    server.start_again_with(Config::default().toml("[ceiling]\nmemory_bytes = 134217728\ncpu_ms = 2000"));
+    assert_eq!(server.call("f").text(), "ok");
+    let versions = server.admin("GET", &format!("{}/versions", Server::path("f")), &[], &[]).json();
+    let limits = &versions["versions"][0]["limits"];
+    assert_eq!((&limits["memory_bytes"], &limits["cpu_ms"]), (&134_217_728.into(), &2_000.into()));
+}
