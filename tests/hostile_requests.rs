@@ -47,12 +47,12 @@ fn what_is_too_large_is_refused_before_it_is_sent() {
     // Not said: refused when it is seen.
     let mut raw = Raw::connect(server.admin);
     raw.send(head(server, "transfer-encoding: chunked\r\n"));
-    let chunk = [&b"10000\r\n"[..], &[7; 0x10000], b"\r\n"].concat();
+    let chunk = [&b"10000\r\n"[..], &vec![7; 0x10000], b"\r\n"].concat();
     for _ in 0..5 {
         raw.send(&chunk);
     }
     siege.is_refusal("seen", &raw.answer().expect("an answer"), too_large, "200000");
-    siege.is_refusal("in a form", &form(server, &[("wasm", &[7; 200_001])]), too_large, "200000");
+    siege.is_refusal("in a form", &form(server, &[("wasm", &vec![7; 200_001])]), too_large, "200000");
     siege.holds("too much");
 }
 
