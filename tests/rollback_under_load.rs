@@ -181,7 +181,9 @@ fn requests_during_a_delete_are_answered_or_told_that_there_is_nothing() {
             }
         }));
         done.store(true, SeqCst);
-        askers.into_iter().for_each(|asker| asker.join().expect("no request fails"));
+        for asker in askers {
+            asker.join().expect("no request fails");
+        }
         if let Err(panic) = worked {
             std::panic::resume_unwind(panic);
         }
