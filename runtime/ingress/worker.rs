@@ -55,7 +55,7 @@ pub struct Hire {
     pub index: (usize, usize),
 }
 
-/// Starts a thread. It ends when nobody can send it connections or orders any more.
+/// Starts a thread. It ends when nobody can send it orders any more.
 ///
 /// # Errors
 /// When the operating system gives no thread, or no event queue for it.
@@ -87,10 +87,8 @@ async fn run(hire: Hire) {
     let mut settle = tokio::time::interval(Duration::from_secs(1));
     loop {
         tokio::select! {
-            arrival = arrivals.recv() => match arrival {
-                Some(arrival) => tasks::local(connection(desk.clone(), arrival)),
-                None => return,
-            },
+            // None comes once the acceptor has stopped, which is when the drain begins: what runs goes on.
+            Some(arrival) = arrivals.recv() => tasks::local(connection(desk.clone(), arrival)),
             order = orders.recv() => match order {
                 Some(Order::Forget { programs, done }) => {
                     for program in programs {
