@@ -76,6 +76,9 @@ pub fn authority(parts: &Parts) -> Result<Option<Authority>, Rejection> {
         (None, host) => host,
     };
     match &asked {
+        Some(asked) if asked.port().is_some() && asked.port_u16().is_none() => {
+            Err(Rejection::BadRequest("the port of the host is not a number"))
+        }
         None if parts.version >= Version::HTTP_11 => Err(Rejection::BadRequest("the host field is missing")),
         Some(asked) if asked.as_str().contains('@') => {
             Err(Rejection::BadRequest("the host holds a user name"))
@@ -142,8 +145,10 @@ pub fn strip_prefix(uri: &Uri, prefix: usize) -> PathAndQuery {
 
 /// Takes away what belongs to one connection and what only a proxy may say.
 pub fn strip(headers: &mut HeaderMap) {
-    if let Some(listed) = headers.get(header::CONNECTION).and_then(|v| v.to_str().ok()) {
-        let named = listed.split(',').filter_map(|name| name.trim().parse::<HeaderName>().ok());
+    if headers.contains_key(header::CONNECTION) {
+        let fields = headers.get_all(header::CONNECTION).iter().filter_map(|value| value.to_str().ok());
+        let named = fields.flat_map(|field| field.split(','));
+        let named = named.filter_map(|name| name.trim().parse::<HeaderName>().ok());
         // `Connection: host` must not take away what routing has already relied on.
         let named: Vec<_> = named.filter(|name| *name != header::HOST).collect();
         for name in named {
