@@ -213,6 +213,11 @@ async fn invoke(
         matches!(parts.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED | StatusCode::RESET_CONTENT);
     // An answer to HEAD declares the length of what it does not send.
     let declared = if bodiless || headless { None } else { head::declared_length(&parts.headers) };
+    if declared.is_some_and(|declared| declared > live.limits.response_body_bytes) {
+        // Told while it still can be: later the answer could only break off.
+        flight.stop(Outcome::ResponseTooLarge);
+        return Err(NoHead::Failed(Outcome::ResponseTooLarge));
+    }
     let guest = GuestBody::new(flight.clone(), body, live.limits.response_body_bytes, declared);
     let mut guest = Some(guest);
     let gathered = std::future::poll_fn(|cx| match guest.take() {
