@@ -50,6 +50,9 @@ impl Meter {
         self.spent_ns.store(0, Relaxed);
         self.spawned_ns.store(0, Relaxed);
         self.ticked.store(false, Relaxed);
+        // A reused instance is not to blame for what an earlier call of it met.
+        self.memory_refused.store(false, Relaxed);
+        self.request_body_exceeded.store(false, Relaxed);
     }
 
     /// Marks the start of a poll.
