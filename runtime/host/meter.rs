@@ -50,7 +50,10 @@ impl Meter {
         self.spent_ns.store(0, Relaxed);
         self.spawned_ns.store(0, Relaxed);
         self.ticked.store(false, Relaxed);
-        // A reused instance is not to blame for what an earlier call of it met.
+    }
+
+    /// Forgets the incidents of a call that ended cleanly: the next one of the same instance is not to blame.
+    pub fn forgive(&self) {
         self.memory_refused.store(false, Relaxed);
         self.request_body_exceeded.store(false, Relaxed);
     }
