@@ -163,11 +163,11 @@ pub fn strip(headers: &mut HeaderMap) {
     }
 }
 
-/// Takes away from a guest's answer what is the platform's or the connection's.
+/// Takes away from a guest's answer, head or trailers, what is the platform's or the connection's. `Trailer` stays:
+/// hyper sends over HTTP/1 only the trailers that it names.
 pub fn strip_answer(headers: &mut HeaderMap) {
-    let taken = |name: &HeaderName| is_stripped(name) || *name == header::TRAILER;
-    if headers.keys().any(taken) {
-        let named: Vec<_> = headers.keys().filter(|name| taken(name)).cloned().collect();
+    if headers.keys().any(is_stripped) {
+        let named: Vec<_> = headers.keys().filter(|name| is_stripped(name)).cloned().collect();
         for name in named {
             headers.remove(name);
         }
