@@ -109,6 +109,11 @@ impl GuestBody {
         Gathered::Whole(only.unwrap_or_else(|| many.freeze()))
     }
 
+    /// A status without a body: nothing of it is sent, however much the guest writes.
+    pub fn send_nothing(&mut self) {
+        self.all_taken = true;
+    }
+
     /// Keeps the visit until the body ends.
     pub fn hold(&mut self, visit: Visit) {
         self.visit = Some(visit);
@@ -216,7 +221,10 @@ impl HttpBody for Body {
     }
 
     fn is_end_stream(&self) -> bool {
-        matches!(self, Self::Whole(bytes) if bytes.as_ref().is_none_or(Bytes::is_empty))
+        match self {
+            Self::Whole(bytes) => bytes.as_ref().is_none_or(Bytes::is_empty),
+            Self::Guest(guest) => guest.all_taken,
+        }
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -230,7 +230,10 @@ async fn invoke(
             return Err(NoHead::Failed(outcome));
         }
         Gathered::Whole(bytes) => Body::Whole(Some(bytes)),
-        Gathered::Streaming(guest) => {
+        Gathered::Streaming(mut guest) => {
+            if bodiless {
+                guest.send_nothing();
+            }
             if !watched {
                 desk.watch.flight(flight);
             }
