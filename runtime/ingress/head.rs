@@ -76,15 +76,21 @@ pub fn authority(parts: &Parts) -> Result<Option<Authority>, Rejection> {
         (None, host) => host,
     };
     match &asked {
-        Some(asked) if asked.port().is_some() && asked.port_u16().is_none() => {
-            Err(Rejection::BadRequest("the port of the host is not a number"))
-        }
         None if parts.version >= Version::HTTP_11 => Err(Rejection::BadRequest("the host field is missing")),
         Some(asked) if asked.as_str().contains('@') => {
             Err(Rejection::BadRequest("the host holds a user name"))
         }
+        Some(asked) if has_no_number(asked) => {
+            Err(Rejection::BadRequest("the port of the host is not a number"))
+        }
         _ => Ok(asked),
     }
+}
+
+/// Whether something else than digits stands where the port is; the parser of hosts lets it through.
+fn has_no_number(asked: &Authority) -> bool {
+    let port = asked.as_str().get(asked.host().len()..).unwrap_or("");
+    port.bytes().skip(1).any(|b| !b.is_ascii_digit())
 }
 
 /// Sizes and methods nobody is routed with.
