@@ -3,7 +3,8 @@
 //!
 //! Each case asks the same of the server: the failure is counted as `client_gone`, and the one place that the function
 //! has is free again for the next client. With bytes of a next request waiting, the bound is the same: the watch looks
-//! at the socket itself, which hyper does not while it has something to read.
+//! at the socket itself, which hyper does not while it has something to read. Where the end itself is stuck behind a
+//! body that nobody reads, the wall limit is the bound.
 
 use std::time::Duration;
 
@@ -91,15 +92,28 @@ fn a_client_that_resets_its_connection_frees_the_guest() {
 #[test]
 fn a_client_that_leaves_a_body_unread_frees_the_guest() {
     let server = serving("sleep");
-    // Small enough to be in the server's hands, and far more than it takes while nobody reads.
-    for length in [3, 1_000_000] {
+    // In the server's hands already, and more than hyper takes while nobody reads: the rest waits in the kernel.
+    for length in [3, 200_000] {
         let before = server.failed("client_gone");
         let mut raw = begins(&server, &ask("POST", "", &format!("content-length: {length}\r\n")));
-        raw.stream().set_write_timeout(Some(Duration::from_millis(200))).expect("a timeout");
         raw.send(vec![b'x'; length]);
         drop(raw);
         is_released(&server, "", before + 1.0);
     }
+}
+
+#[test]
+fn a_client_whose_end_is_stuck_behind_its_body_is_bounded_by_the_wall_limit() {
+    // The kernel holds back the end of a connection until everything before it has been taken, so nobody can see it.
+    let server = Server::start();
+    let manifest = r#"{"limits": {"concurrent_requests": 1, "cpu_ms": 1000, "wall_ms": 3000}}"#;
+    server.deploy_with("f", &guest("sleep"), manifest);
+    let mut raw = begins(&server, &ask("POST", "", "content-length: 15000000\r\n"));
+    raw.stream().set_write_timeout(Some(Duration::from_millis(500))).expect("a timeout");
+    raw.send(vec![b'x'; 15_000_000]);
+    drop(raw);
+    eventually("the call has ended", || server.failed("client_gone") + server.failed("timeout") >= 1.0);
+    eventually("the place is free", || !is_taken(&server, ""));
 }
 
 #[test]
