@@ -51,6 +51,8 @@ fn ask(server: &Server, target: &str, history: &History, done: &AtomicBool) -> (
         assert!(allowed.contains(&version), "version {version} answered while {allowed:?} were active");
         seen.insert(version);
         asked += 1;
+        // Enough to always have something in progress; what compiles stands behind what serves, and is to get on.
+        std::thread::sleep(std::time::Duration::from_millis(2));
     }
     (asked, seen)
 }
@@ -76,14 +78,15 @@ fn under_load(server: &Server, target: &str, history: &History, work: impl FnOnc
 }
 
 /// Deploys and rolls back twenty times, with everything else that an operator may do at the side.
-fn twenty_changes(server: &Server, wasm: &[u8], history: &History) {
+fn twenty_changes(server: &Server, (wasm, manifest): (&[u8], &str), history: &History) {
     let mut published = 1;
     for change in 0..20_u32 {
         if change % 2 == 0 {
             published += 1;
             let version = published.to_string();
             history.step(vec![version.clone()], || {
-                assert_eq!(server.deploy("f", &stamped(wasm, change)).json()["version"].to_string(), version);
+                let answer = server.deploy_with("f", &stamped(wasm, change), manifest);
+                assert_eq!(answer.json()["version"].to_string(), version);
             });
         } else if change % 4 == 1 {
             let version = change % published + 1;
@@ -98,23 +101,24 @@ fn twenty_changes(server: &Server, wasm: &[u8], history: &History) {
             });
         }
         // What happens to others, or to what is kept ready, changes no answer.
-        server.deploy("other", &stamped(&guest("counter"), change));
-        assert_eq!(server.call("other").status, 200);
         server.cool("f", if change % 3 == 0 { "program" } else { "instances" });
-        assert_eq!(server.admin("DELETE", &Server::path("other"), &[], &[]).status, 204);
-        assert_eq!(server.call("other").code(), "no_route");
+        if change % 4 == 0 {
+            server.deploy("other", &stamped(&guest("counter"), change));
+            assert_eq!(server.call("other").status, 200);
+            assert_eq!(server.admin("DELETE", &Server::path("other"), &[], &[]).status, 204);
+            assert_eq!(server.call("other").code(), "no_route");
+        }
     }
 }
 
-fn no_request_fails(wasm: &[u8], manifest: Option<&str>) {
+fn no_request_fails(wasm: &[u8], manifest: &str) {
     let server = Server::start();
-    match manifest {
-        Some(manifest) => server.deploy_with("f", wasm, manifest),
-        None => server.deploy("f", wasm),
-    };
+    server.deploy_with("f", wasm, manifest);
     let history = History::default();
     history.versions.lock().unwrap().insert(0, vec!["1".to_owned()]);
-    let seen = under_load(&server, "/default/f/", &history, || twenty_changes(&server, wasm, &history));
+    let seen = under_load(&server, "/default/f/", &history, || {
+        twenty_changes(&server, (wasm, manifest), &history);
+    });
     assert!(seen.len() > 2, "more than one version had its turn: {seen:?}");
     assert_eq!(server.metric("spawnpoint_requests_failed_total", "function=\"f\""), 0.0);
     assert!(!server.log().contains("does not obey"), "{}", server.log());
@@ -122,17 +126,17 @@ fn no_request_fails(wasm: &[u8], manifest: Option<&str>) {
 
 #[test]
 fn no_request_fails_while_versions_come_and_go() {
-    no_request_fails(&guest("ok"), None);
+    no_request_fails(&guest("ok"), "{}");
 }
 
 #[test]
 fn no_request_to_a_newer_component_fails_either() {
-    no_request_fails(&sample("hello-p3"), None);
+    no_request_fails(&sample("hello-p3"), "{}");
 }
 
 #[test]
 fn no_request_to_a_reused_instance_fails_either() {
-    no_request_fails(&guest("ok"), Some(r#"{"reuse":{"max_requests":1000}}"#));
+    no_request_fails(&guest("ok"), r#"{"reuse":{"max_requests":1000}}"#);
 }
 
 #[test]
@@ -170,6 +174,7 @@ fn requests_during_a_delete_are_answered_or_told_that_there_is_nothing() {
                         let answer = raw.get("/default/f/").expect("an answer");
                         let fine = answer.status == 200 || answer.code() == "no_route";
                         assert!(fine, "{} {}", answer.status, answer.text());
+                        std::thread::sleep(std::time::Duration::from_millis(2));
                     }
                 })
             })
