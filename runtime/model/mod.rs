@@ -1,4 +1,4 @@
-//! The shared words. Pure: no I/O, no async, nothing above is known here.
+//! The shared words. Pure: it must never do I/O, wait, or know anything above it.
 
 pub mod limits;
 pub mod manifest;

@@ -40,6 +40,7 @@ pub struct Running {
     face: Arc<Face>,
     crew: Crew,
     stop: watch::Sender<bool>,
+    stop_admin: watch::Sender<bool>,
     ready: Arc<AtomicBool>,
     open: Vec<Arc<AtomicUsize>>,
     workers: Vec<JoinHandle<()>>,
@@ -151,7 +152,8 @@ pub async fn start(mut settings: Settings) -> Result<Running, ServeError> {
         metrics: Arc::new(move || metrics.render()),
         ready: ready.clone(),
     };
-    let serving = admin::serve(admin_listener, admin::router(state), stopped);
+    let (stop_admin, admin_stopped) = watch::channel(false);
+    let serving = admin::serve(admin_listener, admin::router(state), admin_stopped);
     tasks::detached(async move {
         if let Err(error) = serving.await {
             tracing::error!(%error, "the admin listener accepts no more");
@@ -161,7 +163,7 @@ pub async fn start(mut settings: Settings) -> Result<Running, ServeError> {
     write_address(dir.path(), admin);
     let drain = Duration::from_millis(settings.server.drain_ms);
     let workers = hired.workers;
-    Ok(Running { ingress, admin, face, crew, stop, ready, open, workers, ticker, drain })
+    Ok(Running { ingress, admin, face, crew, stop, stop_admin, ready, open, workers, ticker, drain })
 }
 
 /// Tells the command line where this server is; without it a newcomer would have to say.
@@ -222,6 +224,8 @@ impl Running {
         while open() > 0 && Instant::now() < deadline {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
+        // Until here it has told that the server is not ready any more.
+        let _ = self.stop_admin.send(true);
         let cut = open();
         if cut > 0 {
             tracing::warn!(connections = cut, "cut off at the end of the drain");

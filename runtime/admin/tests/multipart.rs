@@ -1,3 +1,5 @@
+//! What holds of multipart.
+
 use proptest::prelude::*;
 
 use crate::admin::multipart::{Event, Malformed, Splitter};

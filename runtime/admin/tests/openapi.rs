@@ -1,3 +1,5 @@
+//! What holds of openapi.
+
 use std::path::Path;
 
 use serde_json::Value;

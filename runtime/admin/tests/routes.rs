@@ -1,3 +1,5 @@
+//! What holds of routes.
+
 use std::sync::atomic::Ordering;
 
 use axum::Router;

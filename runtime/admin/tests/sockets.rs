@@ -1,3 +1,5 @@
+//! What holds of sockets.
+
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::time::Duration;
 

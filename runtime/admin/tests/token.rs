@@ -1,3 +1,5 @@
+//! What holds of token.
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 

@@ -1,3 +1,5 @@
+//! What holds of uploads.
+
 use axum::body::Body;
 
 use super::{Rig, UPLOAD};
