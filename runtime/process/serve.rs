@@ -39,6 +39,8 @@ pub struct Running {
     face: Arc<Face>,
     crew: Crew,
     stop: watch::Sender<bool>,
+    /// How the admin listener is stopped, and its end.
+    admins: (watch::Sender<bool>, tokio::task::JoinHandle<()>),
     ready: Arc<AtomicBool>,
     open: Vec<Arc<AtomicUsize>>,
     workers: Vec<JoinHandle<()>>,
@@ -142,8 +144,10 @@ pub async fn start(mut settings: Settings) -> Result<Running, ServeError> {
         metrics: Arc::new(move || metrics.render()),
         ready: ready.clone(),
     };
-    let serving = admin::serve(admin_listener, admin::router(state), stopped);
-    tasks::detached(async move {
+    // Operators are answered until the ingress is empty: a draining server says that it is not ready.
+    let (stop_admin, admin_stopped) = watch::channel(false);
+    let serving = admin::serve(admin_listener, admin::router(state), admin_stopped);
+    let administering = tasks::detached(async move {
         if let Err(error) = serving.await {
             tracing::error!(%error, "the admin listener accepts no more");
         }
@@ -152,7 +156,8 @@ pub async fn start(mut settings: Settings) -> Result<Running, ServeError> {
     write_address(dir.path(), admin);
     let drain = Duration::from_millis(settings.server.drain_ms);
     let workers = hired.workers;
-    Ok(Running { ingress, admin, face, crew, stop, ready, open, workers, ticker, drain })
+    let admins = (stop_admin, administering);
+    Ok(Running { ingress, admin, face, crew, stop, admins, ready, open, workers, ticker, drain })
 }
 
 /// Tells the command line where this server is; without it a newcomer would have to say.
@@ -217,6 +222,11 @@ impl Running {
         if cut > 0 {
             tracing::warn!(connections = cut, "cut off at the end of the drain");
         }
+        let (stop_admin, administering) = self.admins;
+        let _ = stop_admin.send(true);
+        // A deploy in progress gets what is left of the time, and a moment to be answered.
+        let deadline = deadline.max(Instant::now() + Duration::from_millis(500));
+        let _ = tokio::time::timeout_at(deadline, administering).await;
         // The threads end when nobody can order them about any more; what they still run ends with them.
         drop(self.crew);
         self.ticker.stop();
