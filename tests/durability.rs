@@ -201,7 +201,7 @@ fn an_artifact_that_is_cut_short_empty_or_away_is_compiled_again() {
         for artifact in &artifacts {
             match keep {
                 Some(bytes) => {
-                    std::fs::OpenOptions::new().write(true).open(artifact).unwrap().set_len(bytes).unwrap()
+                    std::fs::OpenOptions::new().write(true).open(artifact).unwrap().set_len(bytes).unwrap();
                 }
                 None => std::fs::remove_file(artifact).unwrap(),
             }

@@ -134,7 +134,7 @@ fn a_reused_instance_answers_exactly_as_often_as_it_may() {
     let mut client = Client::new(&server);
     for target in ["/default/f/", "/default/p3/?do=counter"] {
         let seen: Vec<_> = (0..12).map(|_| client.get(target)).collect();
-        let counts: Vec<_> = seen.iter().map(|answer| answer.text()).collect();
+        let counts: Vec<_> = seen.iter().map(super::support::Answer::text).collect();
         assert_eq!(counts.join(" "), "1 2 3 4 1 2 3 4 1 2 3 4", "{target}");
         for answer in seen {
             let reused = answer.header("x-spawnpoint-start") == "reused";

@@ -114,19 +114,21 @@ fn a_catalog_that_is_no_database_is_named_and_not_touched() {
     server.terminate();
     server.wait();
     let dir = server.data_dir();
-    let catalog = std::fs::read_dir(&dir)
-        .unwrap()
-        .flatten()
-        .map(|entry| entry.path())
-        .find(|path| path.to_string_lossy().contains("catalog"))
-        .expect("a catalog");
-    let good = std::fs::read(&catalog).unwrap();
+    let files = ["catalog.db", "catalog.db-wal", "catalog.db-shm"].map(|name| dir.join(name));
+    let good = files.clone().map(|file| std::fs::read(file).ok());
     let bad = b"this is no database at all, and it is long enough to be looked at".repeat(100);
-    std::fs::write(&catalog, &bad).unwrap();
-    let said = serve(&dir, &[]);
-    fails(&said, 1, &["catalog"]);
-    assert_eq!(std::fs::read(&catalog).unwrap(), bad, "what may be mended is not thrown away");
-    std::fs::write(&catalog, good).unwrap();
+    for file in &files {
+        let _ = std::fs::remove_file(file);
+    }
+    std::fs::write(&files[0], &bad).unwrap();
+    fails(&serve(&dir, &[]), 1, &["catalog", dir.to_str().unwrap(), "not a database"]);
+    assert_eq!(std::fs::read(&files[0]).unwrap(), bad, "what may be mended is not thrown away");
+    for (file, good) in files.iter().zip(good) {
+        match good {
+            Some(good) => std::fs::write(file, good).unwrap(),
+            None => drop(std::fs::remove_file(file)),
+        }
+    }
     server.start_again();
     assert_eq!(server.call("f").text(), "ok");
 }

@@ -3,6 +3,7 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
@@ -58,8 +59,14 @@ pub enum ServeError {
     #[error(transparent)]
     File(#[from] FileError),
     /// The catalog's file cannot be used.
-    #[error(transparent)]
-    Storage(#[from] StorageError),
+    #[error("the catalog in `{}` cannot be opened", path.display())]
+    Storage {
+        /// The data directory.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: StorageError,
+    },
     /// What is in it cannot be used.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
@@ -109,7 +116,9 @@ pub async fn start(mut settings: Settings) -> Result<Running, ServeError> {
     let (admin_listener, admin) = listen_on(settings.admin_listen)?;
 
     let blobs = Blobs::open(&dir)?;
-    let catalog = Catalog::open(Storage::open(&dir, "catalog").await?, &settings.server).await?;
+    let storage = Storage::open(&dir, "catalog").await;
+    let storage = storage.map_err(|source| ServeError::Storage { path: dir.path().to_owned(), source })?;
+    let catalog = Catalog::open(storage, &settings.server).await?;
     let artifacts = ArtifactStore::open(dir.path())?;
     let token = Token::open(dir.path())?;
     let ticker = Ticker::start().map_err(ServeError::Thread)?;

@@ -468,7 +468,7 @@ async fn a_write_that_was_not_awaited_makes_the_blob_impossible_to_finish() {
     let chunk = vec![1; 600_000];
     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
     // A write may be done before it is first looked at, on a machine that does something else meanwhile: try again.
-    let mut writer = loop {
+    let writer = loop {
         let mut writer = blobs.writer().await.unwrap();
         if std::pin::pin!(writer.write(&chunk)).poll(&mut context).is_pending() {
             break writer;

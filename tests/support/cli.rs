@@ -3,13 +3,16 @@
 
 use std::io::Write as _;
 use std::process::{Command, Output, Stdio};
+use std::sync::mpsc::RecvTimeoutError;
+use std::time::Duration;
 
-use super::Server;
+use super::{PATIENCE, Server};
 
 /// One run of the command line.
 pub struct Cli {
     command: Command,
     stdin: Vec<u8>,
+    patience: Duration,
     _home: tempfile::TempDir,
 }
 
@@ -39,7 +42,7 @@ impl Cli {
                 }
             }
         }
-        Self { command, stdin: Vec::new(), _home: home }
+        Self { command, stdin: Vec::new(), patience: PATIENCE, _home: home }
     }
 
     /// Against this server, found as a newcomer's is: through its data directory.
@@ -63,6 +66,12 @@ impl Cli {
         self
     }
 
+    /// Waits for longer than usual.
+    pub fn patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+
     /// The command itself, for what a run to its end does not show.
     pub fn command(&mut self) -> &mut Command {
         &mut self.command
@@ -75,7 +84,17 @@ impl Cli {
         let mut child = self.command.spawn().expect("the binary");
         // A command that reads no stdin closes it.
         let _ = child.stdin.take().expect("a pipe").write_all(&self.stdin);
+        // One that was expected to fail and serves instead would never end.
+        let pid = child.id().to_string();
+        let (ended, waits) = std::sync::mpsc::sync_channel::<()>(1);
+        let watchdog = std::thread::spawn(move || {
+            if waits.recv_timeout(self.patience) == Err(RecvTimeoutError::Timeout) {
+                let _ = Command::new("kill").args(["-KILL", &pid]).status();
+            }
+        });
         let Output { status, stdout, stderr } = child.wait_with_output().expect("its end");
+        drop(ended);
+        watchdog.join().expect("no panic");
         let text = |bytes| String::from_utf8(bytes).expect("text");
         Said { code: status.code(), out: text(stdout), err: text(stderr) }
     }
