@@ -94,10 +94,7 @@ impl Body {
     ///
     /// # Errors
     /// When the client broke off, or when this is a body made by [`stream`](Self::stream), which only the host can read.
-    #[expect(
-        clippy::should_implement_trait,
-        reason = "an iterator would go on after an error"
-    )]
+    #[expect(clippy::should_implement_trait, reason = "an iterator would go on after an error")]
     pub fn next(&mut self) -> Result<Option<Vec<u8>>, Error> {
         self.at_most(CHUNK)
     }
@@ -131,8 +128,7 @@ impl Body {
     /// # Errors
     /// As [`bytes`](Self::bytes), and 400 when it is not UTF-8.
     pub fn text(self, limit: usize) -> Result<String, Error> {
-        let refused =
-            |cause| Error::new(StatusCode::BAD_REQUEST, "the body is not UTF-8").caused_by(cause);
+        let refused = |cause| Error::new(StatusCode::BAD_REQUEST, "the body is not UTF-8").caused_by(cause);
         String::from_utf8(self.bytes(limit)?).map_err(refused)
     }
 
@@ -178,9 +174,9 @@ impl Body {
     pub(crate) fn write_to(mut self, writer: &mut Writer) -> Result<(), Error> {
         self.open()?;
         match self.0 {
-            Inner::Whole(bytes, read) => writer
-                .write_last(bytes.get(read..).unwrap_or_default())
-                .map_err(|error| broken(&error)),
+            Inner::Whole(bytes, read) => {
+                writer.write_last(bytes.get(read..).unwrap_or_default()).map_err(|error| broken(&error))
+            }
             Inner::Open(stream, body) => {
                 let copied = writer.splice(&stream);
                 drop(stream);
@@ -289,15 +285,9 @@ impl io::Read for Body {
         if buffer.is_empty() {
             return Ok(0);
         }
-        let chunk = self
-            .at_most(buffer.len())
-            .map_err(|error| to_io(&error))?
-            .unwrap_or_default();
+        let chunk = self.at_most(buffer.len()).map_err(|error| to_io(&error))?.unwrap_or_default();
         // The host gives no more than it was asked for.
-        buffer
-            .iter_mut()
-            .zip(&chunk)
-            .for_each(|(to, from)| *to = *from);
+        buffer.iter_mut().zip(&chunk).for_each(|(to, from)| *to = *from);
         Ok(chunk.len().min(buffer.len()))
     }
 }

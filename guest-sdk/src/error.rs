@@ -37,11 +37,7 @@ pub trait OrStatus<T> {
     ///
     /// # Errors
     /// When there is no value.
-    fn or_status(
-        self,
-        status: StatusCode,
-        message: impl Into<Cow<'static, str>>,
-    ) -> Result<T, Error>;
+    fn or_status(self, status: StatusCode, message: impl Into<Cow<'static, str>>) -> Result<T, Error>;
 }
 
 impl Error {
@@ -49,11 +45,7 @@ impl Error {
     #[must_use]
     pub fn new(status: StatusCode, message: impl Into<Cow<'static, str>>) -> Self {
         let message = message.into();
-        Self {
-            status,
-            message,
-            cause: None,
-        }
+        Self { status, message, cause: None }
     }
 
     /// The same with a cause, which goes to the log.
@@ -134,30 +126,18 @@ impl Reply for Error {
             self.log();
         }
         let status = self.status.as_u16();
-        responder.full(
-            status,
-            "application/problem+json",
-            self.problem().as_bytes(),
-        );
+        responder.full(status, "application/problem+json", self.problem().as_bytes());
     }
 }
 
 impl<T, E: StdError + 'static> OrStatus<T> for Result<T, E> {
-    fn or_status(
-        self,
-        status: StatusCode,
-        message: impl Into<Cow<'static, str>>,
-    ) -> Result<T, Error> {
+    fn or_status(self, status: StatusCode, message: impl Into<Cow<'static, str>>) -> Result<T, Error> {
         self.map_err(|cause| Error::new(status, message).caused_by(cause))
     }
 }
 
 impl<T> OrStatus<T> for Option<T> {
-    fn or_status(
-        self,
-        status: StatusCode,
-        message: impl Into<Cow<'static, str>>,
-    ) -> Result<T, Error> {
+    fn or_status(self, status: StatusCode, message: impl Into<Cow<'static, str>>) -> Result<T, Error> {
         self.ok_or_else(|| Error::new(status, message))
     }
 }

@@ -69,10 +69,7 @@ impl<T: DeserializeOwned> FromRequest for Json<T> {
         let request = Request::from_request(incoming)?;
         if !is_json(request.headers()) {
             let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
-            return Err(Error::new(
-                status,
-                "the content-type has to be application/json",
-            ));
+            return Err(Error::new(status, "the content-type has to be application/json"));
         }
         Ok(Self(request.into_body().json(JSON_LIMIT)?))
     }
@@ -92,12 +89,7 @@ fn is_json(headers: &HeaderMap) -> bool {
     let Some(Ok(value)) = headers.get(CONTENT_TYPE).map(HeaderValue::to_str) else {
         return false;
     };
-    let essence = value
-        .split(';')
-        .next()
-        .unwrap_or_default()
-        .trim()
-        .to_ascii_lowercase();
+    let essence = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     essence == "application/json" || essence.ends_with("+json")
 }
 

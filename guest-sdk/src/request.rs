@@ -67,8 +67,9 @@ fn method(method: wasi::Method) -> Result<Method, Error> {
         wasi::Method::Options => Method::OPTIONS,
         wasi::Method::Trace => Method::TRACE,
         wasi::Method::Patch => Method::PATCH,
-        wasi::Method::Other(name) => Method::from_bytes(name.as_bytes())
-            .or_status(StatusCode::BAD_REQUEST, "the method is not one")?,
+        wasi::Method::Other(name) => {
+            Method::from_bytes(name.as_bytes()).or_status(StatusCode::BAD_REQUEST, "the method is not one")?
+        }
     })
 }
 

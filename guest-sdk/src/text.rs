@@ -31,9 +31,7 @@ impl Decimal {
 
 /// Appends `text` as a JSON string, with its quotes.
 pub(crate) fn push_json(out: &mut String, text: &str) {
-    const HEX: [char; 16] = [
-        '0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f',
-    ];
+    const HEX: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
     out.push('"');
     for character in text.chars() {
         match character {

@@ -40,7 +40,8 @@ pub struct Running {
     face: Arc<Face>,
     crew: Crew,
     stop: watch::Sender<bool>,
-    stop_admin: watch::Sender<bool>,
+    /// How the admin listener is stopped, and its end.
+    admins: (watch::Sender<bool>, tokio::task::JoinHandle<()>),
     ready: Arc<AtomicBool>,
     open: Vec<Arc<AtomicUsize>>,
     workers: Vec<JoinHandle<()>>,
@@ -152,9 +153,10 @@ pub async fn start(mut settings: Settings) -> Result<Running, ServeError> {
         metrics: Arc::new(move || metrics.render()),
         ready: ready.clone(),
     };
+    // Operators are answered until the ingress is empty: a draining server says that it is not ready.
     let (stop_admin, admin_stopped) = watch::channel(false);
     let serving = admin::serve(admin_listener, admin::router(state), admin_stopped);
-    tasks::detached(async move {
+    let administering = tasks::detached(async move {
         if let Err(error) = serving.await {
             tracing::error!(%error, "the admin listener accepts no more");
         }
@@ -163,7 +165,8 @@ pub async fn start(mut settings: Settings) -> Result<Running, ServeError> {
     write_address(dir.path(), admin);
     let drain = Duration::from_millis(settings.server.drain_ms);
     let workers = hired.workers;
-    Ok(Running { ingress, admin, face, crew, stop, stop_admin, ready, open, workers, ticker, drain })
+    let admins = (stop_admin, administering);
+    Ok(Running { ingress, admin, face, crew, stop, admins, ready, open, workers, ticker, drain })
 }
 
 /// Tells the command line where this server is; without it a newcomer would have to say.
@@ -224,12 +227,15 @@ impl Running {
         while open() > 0 && Instant::now() < deadline {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        // Until here it has told that the server is not ready any more.
-        let _ = self.stop_admin.send(true);
         let cut = open();
         if cut > 0 {
             tracing::warn!(connections = cut, "cut off at the end of the drain");
         }
+        let (stop_admin, administering) = self.admins;
+        let _ = stop_admin.send(true);
+        // A deploy in progress gets what is left of the time, and a moment to be answered.
+        let deadline = deadline.max(Instant::now() + Duration::from_millis(500));
+        let _ = tokio::time::timeout_at(deadline, administering).await;
         // The threads end when nobody can order them about any more; what they still run ends with them.
         drop(self.crew);
         self.ticker.stop();

@@ -9,10 +9,7 @@ use crate::body::Body;
 #[test]
 fn only_json_says_that_it_is_json() {
     let says = |value: &'static str| {
-        is_json(&HeaderMap::from_iter([(
-            CONTENT_TYPE,
-            HeaderValue::from_static(value),
-        )]))
+        is_json(&HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(value))]))
     };
     assert!(says("application/json"));
     assert!(says("Application/JSON; charset=utf-8"));
@@ -26,11 +23,7 @@ fn only_json_says_that_it_is_json() {
 fn a_wrong_value_is_a_400_that_says_where() {
     let error = Body::from("[1, \"x\"]").json::<Vec<u8>>(100).unwrap_err();
     assert_eq!(error.status(), StatusCode::BAD_REQUEST);
-    assert!(
-        error.message().contains("line 1 column"),
-        "{}",
-        error.message()
-    );
+    assert!(error.message().contains("line 1 column"), "{}", error.message());
 }
 
 #[test]

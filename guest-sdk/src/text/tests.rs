@@ -10,21 +10,8 @@ fn json(text: &str) -> String {
 
 #[test]
 fn a_decimal_reads_like_the_standard_library_writes_it() {
-    for number in [
-        0,
-        1,
-        9,
-        10,
-        99,
-        4096,
-        u64::from(u32::MAX),
-        u64::MAX - 1,
-        u64::MAX,
-    ] {
-        assert_eq!(
-            Decimal::new(number).as_bytes(),
-            number.to_string().as_bytes()
-        );
+    for number in [0, 1, 9, 10, 99, 4096, u64::from(u32::MAX), u64::MAX - 1, u64::MAX] {
+        assert_eq!(Decimal::new(number).as_bytes(), number.to_string().as_bytes());
     }
 }
 

@@ -8,9 +8,7 @@ fn echo(request: Request) -> Result<Response, Error> {
     let (head, body) = request.into_parts();
     let mut response = Response::new(body);
     if let Some(kind) = head.headers.get(CONTENT_TYPE) {
-        response
-            .headers_mut()
-            .try_insert(CONTENT_TYPE, kind.clone())?;
+        response.headers_mut().try_insert(CONTENT_TYPE, kind.clone())?;
     }
     Ok(response)
 }

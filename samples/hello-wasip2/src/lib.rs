@@ -3,9 +3,7 @@
 //! component from 22 KB and 3 imports to 75 KB and a dozen, which every instantiation pays for.
 
 use wasip2::exports::http::incoming_handler::Guest;
-use wasip2::http::types::{
-    Fields, IncomingRequest, OutgoingBody, OutgoingResponse, ResponseOutparam,
-};
+use wasip2::http::types::{Fields, IncomingRequest, OutgoingBody, OutgoingResponse, ResponseOutparam};
 
 const TEXT: &[u8] = b"Hello, World!\n";
 

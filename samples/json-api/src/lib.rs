@@ -7,18 +7,9 @@ use spawnpoint_sdk::http::{Method, StatusCode};
 use spawnpoint_sdk::{Error, Json, OrStatus, Request, Response};
 
 const PRODUCTS: [Product; 3] = [
-    Product {
-        id: "anvil",
-        cents: 4_999,
-    },
-    Product {
-        id: "rocket",
-        cents: 129_900,
-    },
-    Product {
-        id: "seeds",
-        cents: 150,
-    },
+    Product { id: "anvil", cents: 4_999 },
+    Product { id: "rocket", cents: 129_900 },
+    Product { id: "seeds", cents: 150 },
 ];
 
 /// The largest order that is taken, in bytes of JSON and in pieces of one product.
@@ -65,10 +56,7 @@ fn api(request: Request) -> Result<Response, Error> {
             let id = id.or_status(StatusCode::NOT_FOUND, "there is nothing at this path")?;
             Json(product(id)?).with_status(StatusCode::OK)
         }
-        _ => Err(Error::new(
-            StatusCode::NOT_FOUND,
-            "there is nothing at this path",
-        )),
+        _ => Err(Error::new(StatusCode::NOT_FOUND, "there is nothing at this path")),
     }
 }
 
@@ -82,16 +70,10 @@ fn total(order: &Order) -> Result<Total, Error> {
     if order.items.is_empty() {
         return refuse("an order has at least one item".into());
     }
-    let mut total = Total {
-        pieces: 0,
-        cents: 0,
-    };
+    let mut total = Total { pieces: 0, cents: 0 };
     for item in &order.items {
         if !(1..=MAX_PIECES).contains(&item.pieces) {
-            return refuse(format!(
-                "`pieces` is 1 to {MAX_PIECES}, not {}",
-                item.pieces
-            ));
+            return refuse(format!("`pieces` is 1 to {MAX_PIECES}, not {}", item.pieces));
         }
         let pieces = u64::from(item.pieces);
         total.pieces += pieces;
@@ -103,9 +85,7 @@ fn total(order: &Order) -> Result<Total, Error> {
 fn not_allowed(method: &'static str) -> Result<Response, Error> {
     let mut response = Response::default();
     *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
-    response
-        .headers_mut()
-        .try_insert(ALLOW, HeaderValue::from_static(method))?;
+    response.headers_mut().try_insert(ALLOW, HeaderValue::from_static(method))?;
     Ok(response)
 }
 

@@ -15,9 +15,7 @@ fn handle(request: &IncomingRequest, answer: ResponseOutparam) {
     let pages = pages.unwrap_or(64);
     let pattern = !std::hint::black_box(SEED);
     let old_end = core::arch::wasm32::memory_size::<0>() * PAGE;
-    let found = (WORD..old_end)
-        .step_by(WORD)
-        .find(|&at| read(at) == pattern);
+    let found = (WORD..old_end).step_by(WORD).find(|&at| read(at) == pattern);
     if core::arch::wasm32::memory_grow::<0>(pages) == usize::MAX {
         return guests::respond(answer, 507, "the host refused the pages");
     }
@@ -33,19 +31,13 @@ fn handle(request: &IncomingRequest, answer: ResponseOutparam) {
     }
 }
 
-#[expect(
-    unsafe_code,
-    reason = "memory that the program does not own is what this guest looks at"
-)]
+#[expect(unsafe_code, reason = "memory that the program does not own is what this guest looks at")]
 fn read(at: usize) -> u64 {
     // SAFETY: every caller stays below the size of the linear memory, on multiples of the word.
     unsafe { core::ptr::with_exposed_provenance::<u64>(at).read_volatile() }
 }
 
-#[expect(
-    unsafe_code,
-    reason = "the pages were grown by this guest, the allocator knows nothing of them"
-)]
+#[expect(unsafe_code, reason = "the pages were grown by this guest, the allocator knows nothing of them")]
 fn write(at: usize, word: u64) {
     // SAFETY: only pages that `memory_grow` has just given are written.
     unsafe { core::ptr::with_exposed_provenance_mut::<u64>(at).write_volatile(word) }

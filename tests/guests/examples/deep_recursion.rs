@@ -11,9 +11,5 @@ fn handle(_request: &IncomingRequest, answer: ResponseOutparam) {
 
 /// A rotation between two sums is no accumulator, so the compiler cannot make a loop of this.
 fn dive(left: u64) -> u64 {
-    if left == 0 {
-        1
-    } else {
-        dive(left - 1).rotate_left(7).wrapping_add(left)
-    }
+    if left == 0 { 1 } else { dive(left - 1).rotate_left(7).wrapping_add(left) }
 }

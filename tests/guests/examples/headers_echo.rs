@@ -29,10 +29,7 @@ fn handle(request: &IncomingRequest, answer: ResponseOutparam) {
     };
     let path = request.path_with_query().unwrap_or_else(|| "-".into());
     let authority = request.authority().unwrap_or_else(|| "-".into());
-    let _ = write!(
-        text,
-        "method {method}\npath {path}\nscheme {scheme}\nauthority {authority}\n"
-    );
+    let _ = write!(text, "method {method}\npath {path}\nscheme {scheme}\nauthority {authority}\n");
     for (name, value) in request.headers().entries() {
         let _ = writeln!(text, "header {name}: {}", String::from_utf8_lossy(&value));
     }

@@ -89,19 +89,13 @@ fn canary() -> String {
     found.map_or("clean".to_owned(), |at| format!("dirty {at:#x}"))
 }
 
-#[expect(
-    unsafe_code,
-    reason = "memory that the program does not own is what this guest looks at"
-)]
+#[expect(unsafe_code, reason = "memory that the program does not own is what this guest looks at")]
 fn read(at: usize) -> u64 {
     // SAFETY: every caller stays below the size of the linear memory, on multiples of the word.
     unsafe { core::ptr::with_exposed_provenance::<u64>(at).read_volatile() }
 }
 
-#[expect(
-    unsafe_code,
-    reason = "the pages were grown by this guest, the allocator knows nothing of them"
-)]
+#[expect(unsafe_code, reason = "the pages were grown by this guest, the allocator knows nothing of them")]
 fn write(at: usize, word: u64) {
     // SAFETY: only pages that `memory_grow` has just given are written.
     unsafe { core::ptr::with_exposed_provenance_mut::<u64>(at).write_volatile(word) }

@@ -14,26 +14,10 @@ fn handle(request: &IncomingRequest, answer: ResponseOutparam) {
     let to = guests::query(request, "to").unwrap_or_else(|| "127.0.0.1:80".into());
     let mut text = String::new();
     report(&mut text, "connect", TcpStream::connect(&to).map(drop));
-    report(
-        &mut text,
-        "metadata",
-        TcpStream::connect("169.254.169.254:80").map(drop),
-    );
-    report(
-        &mut text,
-        "listen",
-        TcpListener::bind("127.0.0.1:0").map(drop),
-    );
-    report(
-        &mut text,
-        "datagram",
-        UdpSocket::bind("127.0.0.1:0").map(drop),
-    );
-    report(
-        &mut text,
-        "resolve",
-        "localhost:80".to_socket_addrs().map(drop),
-    );
+    report(&mut text, "metadata", TcpStream::connect("169.254.169.254:80").map(drop));
+    report(&mut text, "listen", TcpListener::bind("127.0.0.1:0").map(drop));
+    report(&mut text, "datagram", UdpSocket::bind("127.0.0.1:0").map(drop));
+    report(&mut text, "resolve", "localhost:80".to_socket_addrs().map(drop));
     guests::respond(answer, 200, &text);
 }
 

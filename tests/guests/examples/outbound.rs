@@ -23,8 +23,7 @@ fn call(request: &IncomingRequest) -> Result<u16, ErrorCode> {
     let path = guests::query(request, "path").unwrap_or_else(|| "/".into());
     let call = OutgoingRequest::new(Fields::new());
     call.set_scheme(Some(&scheme)).map_err(refused)?;
-    call.set_authority(guests::query(request, "to").as_deref())
-        .map_err(refused)?;
+    call.set_authority(guests::query(request, "to").as_deref()).map_err(refused)?;
     call.set_path_with_query(Some(&path)).map_err(refused)?;
     let future = outgoing_handler::handle(call, None)?;
     loop {

@@ -7,11 +7,7 @@ const LINE: &str = "\x1b[31mred\x1b[0m\x1b]0;title\x07 \r\0 {\"level\":\"error\"
 
 guests::guest!(handle);
 
-#[expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "printing is what this guest is for"
-)]
+#[expect(clippy::print_stdout, clippy::print_stderr, reason = "printing is what this guest is for")]
 fn handle(request: &IncomingRequest, answer: ResponseOutparam) {
     let lines = guests::number(request, "lines").unwrap_or(u64::MAX);
     for _ in 0..lines {

@@ -4,8 +4,7 @@
 pub use wasip2;
 
 use wasip2::http::types::{
-    Fields, IncomingBody, IncomingRequest, OutgoingBody, OutgoingResponse, ResponseOutparam,
-    StatusCode,
+    Fields, IncomingBody, IncomingRequest, OutgoingBody, OutgoingResponse, ResponseOutparam, StatusCode,
 };
 use wasip2::io::streams::{InputStream, OutputStream, StreamError};
 
@@ -60,11 +59,7 @@ pub fn begin(answer: ResponseOutparam, status: StatusCode, headers: &[(&str, &st
 /// Sends a whole answer with a right content-length.
 pub fn respond(answer: ResponseOutparam, status: StatusCode, text: &str) {
     let length = text.len().to_string();
-    let answer = begin(
-        answer,
-        status,
-        &[("content-type", "text/plain"), ("content-length", &length)],
-    );
+    let answer = begin(answer, status, &[("content-type", "text/plain"), ("content-length", &length)]);
     // A client that left is the host's business, so the result of the write is nobody's here.
     let _ = answer.write(text.as_bytes());
     answer.finish();
@@ -124,10 +119,7 @@ impl Reader {
     pub fn open(request: &IncomingRequest) -> Self {
         let body = must(request.consume(), "consume the request");
         let stream = must(body.stream(), "take the request's stream");
-        Self {
-            stream,
-            _body: body,
-        }
+        Self { stream, _body: body }
     }
 
     /// The next bytes, at most `max` of them; `None` at the end.
@@ -148,12 +140,8 @@ impl Reader {
 pub fn query(request: &IncomingRequest, key: &str) -> Option<String> {
     let target = request.path_with_query()?;
     let (_, query) = target.split_once('?')?;
-    let mut pairs = query
-        .split('&')
-        .map(|pair| pair.split_once('=').unwrap_or((pair, "")));
-    pairs
-        .find(|(name, _)| *name == key)
-        .map(|(_, value)| value.to_owned())
+    let mut pairs = query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+    pairs.find(|(name, _)| *name == key).map(|(_, value)| value.to_owned())
 }
 
 /// The number under `key` in the request's query.
