@@ -11,7 +11,10 @@ fn health_version_and_metrics_need_no_token() {
         assert_eq!((get(server.admin, path).status, get(server.admin, path).text()), (200, "ok\n".into()));
     }
     let version = get(server.admin, "/version").json();
-    assert_eq!((&version["name"], &version["version"]), (&"spawnpoint".into(), &env!("CARGO_PKG_VERSION").into()));
+    assert_eq!(
+        (&version["name"], &version["version"]),
+        (&"spawnpoint".into(), &env!("CARGO_PKG_VERSION").into())
+    );
     assert!(version["wasmtime"].as_str().unwrap().starts_with("48."));
     let metrics = get(server.admin, "/metrics");
     assert!(metrics.header("content-type").starts_with("text/plain"));
@@ -51,7 +54,9 @@ fn every_path_of_the_description_is_routed() {
 fn lists_come_in_pages() {
     let server = Server::start();
     let names: Vec<String> = (0..5).map(|number| format!("tenant-{number}")).collect();
-    names.iter().for_each(|name| server.tenant(name));
+    for name in &names {
+        server.tenant(name);
+    }
     let mut found = Vec::new();
     let mut target = "/v1/tenants?limit=2".to_owned();
     let mut pages = 0;
@@ -72,7 +77,10 @@ fn lists_come_in_pages() {
         server.deploy(function, &guest("ok"));
     }
     let page = server.admin("GET", "/v1/tenants/default/functions?limit=2", &[], &[]).json();
-    assert_eq!((&page["functions"][0]["function"], &page["functions"][1]["function"]), (&"a".into(), &"b".into()));
+    assert_eq!(
+        (&page["functions"][0]["function"], &page["functions"][1]["function"]),
+        (&"a".into(), &"b".into())
+    );
     let next = page["next"].as_str().unwrap();
     let target = format!("/v1/tenants/default/functions?after={next}");
     let last = server.admin("GET", &target, &[], &[]).json();
@@ -120,7 +128,11 @@ fn without_the_token_nothing_is_told_or_done() {
             ("PATCH", Server::path("g")),
         ] {
             let answer = request(server.admin, method, &target, headers, b"x");
-            assert_eq!((answer.status, answer.code()), (401, "unauthorized"), "{method} {target} {headers:?}");
+            assert_eq!(
+                (answer.status, answer.code()),
+                (401, "unauthorized"),
+                "{method} {target} {headers:?}"
+            );
             assert!(answer.header("www-authenticate").starts_with("Bearer"));
             assert!(!answer.text().contains(&token));
         }

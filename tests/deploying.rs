@@ -225,8 +225,7 @@ fn two_tenants_have_functions_of_one_name() {
     let server = Server::start();
     server.tenant("acme");
     server.deploy_with("f", &guest("env_echo"), r#"{"variables":{"OWNER":"default"}}"#);
-    let answer =
-        server.upload_with("acme", "f", &guest("env_echo"), r#"{"variables":{"OWNER":"acme"}}"#);
+    let answer = server.upload_with("acme", "f", &guest("env_echo"), r#"{"variables":{"OWNER":"acme"}}"#);
     assert_eq!((answer.status, &answer.json()["version"]), (201, &1.into()));
     assert!(server.call("f").text().contains("OWNER=default"));
     assert!(get(server.ingress, "/acme/f/").text().contains("OWNER=acme"));

@@ -46,9 +46,8 @@ fn a_restart_serves_everything_again_without_compiling() {
         assert_ne!(start_of(&server, function), "cold");
     }
     assert!(server.call("variables").text().contains("env A=kept"));
-    let seen: std::collections::BTreeSet<_> = (0..8)
-        .map(|_| get(server.ingress, "/acme/f/").header("x-spawnpoint-version").to_owned())
-        .collect();
+    let seen: std::collections::BTreeSet<_> =
+        (0..8).map(|_| get(server.ingress, "/acme/f/").header("x-spawnpoint-version").to_owned()).collect();
     assert_eq!(seen.into_iter().collect::<Vec<_>>(), ["1", "2"]);
     let after = server.admin("GET", "/v1/tenants/acme/functions/f", &[], &[]);
     assert_eq!(after.header("etag"), before.header("etag"), "the token and the revision are the same");
@@ -153,7 +152,10 @@ fn a_kill_in_the_middle_of_deploys_leaves_each_whole_or_away() {
             }
             let active = shown.json()["activation"]["weights"][0]["version"].clone();
             let answer = server.call(name);
-            assert_eq!((answer.text().as_str(), answer.header("x-spawnpoint-version")), ("ok", active.to_string().as_str()));
+            assert_eq!(
+                (answer.text().as_str(), answer.header("x-spawnpoint-version")),
+                ("ok", active.to_string().as_str())
+            );
             let versions = server.versions(name);
             let numbers = 1..=u64::try_from(versions.len()).unwrap();
             assert_eq!(versions, numbers.collect::<Vec<_>>(), "no number is given twice or left out");
@@ -198,7 +200,9 @@ fn an_artifact_that_is_cut_short_empty_or_away_is_compiled_again() {
         server.kill();
         for artifact in &artifacts {
             match keep {
-                Some(bytes) => std::fs::OpenOptions::new().write(true).open(artifact).unwrap().set_len(bytes).unwrap(),
+                Some(bytes) => {
+                    std::fs::OpenOptions::new().write(true).open(artifact).unwrap().set_len(bytes).unwrap();
+                }
                 None => std::fs::remove_file(artifact).unwrap(),
             }
         }

@@ -47,12 +47,12 @@ fn what_is_too_large_is_refused_before_it_is_sent() {
     // Not said: refused when it is seen.
     let mut raw = Raw::connect(server.admin);
     raw.send(head(server, "transfer-encoding: chunked\r\n"));
-    let chunk = [&b"10000\r\n"[..], &[7; 0x10000], b"\r\n"].concat();
+    let chunk = [&b"10000\r\n"[..], &vec![7; 0x10000], b"\r\n"].concat();
     for _ in 0..5 {
         raw.send(&chunk);
     }
     siege.is_refusal("seen", &raw.answer().expect("an answer"), too_large, "200000");
-    siege.is_refusal("in a form", &form(server, &[("wasm", &[7; 200_001])]), too_large, "200000");
+    siege.is_refusal("in a form", &form(server, &[("wasm", &vec![7; 200_001])]), too_large, "200000");
     siege.holds("too much");
 }
 
@@ -103,7 +103,9 @@ fn an_upload_that_is_dropped_midway_leaves_nothing() {
     let siege = Siege::begin(Config::default());
     let wasm = guest("ok");
     for sent in [0, 1, 1_000, wasm.len() - 1] {
-        for more in [format!("content-length: {}\r\n", wasm.len()), "transfer-encoding: chunked\r\n".to_owned()] {
+        for more in
+            [format!("content-length: {}\r\n", wasm.len()), "transfer-encoding: chunked\r\n".to_owned()]
+        {
             let mut raw = Raw::connect(siege.server.admin);
             raw.send(head(&siege.server, &more));
             if more.starts_with("transfer") {
@@ -191,7 +193,9 @@ fn a_form_that_is_none_is_refused_by_name() {
     siege.is_refusal("an unknown part", &answer, bad, "allowed are `wasm` and `manifest`");
     let answer = form(server, &[("manifest", b"{}")]);
     siege.is_refusal("no wasm", &answer, bad, "`wasm` is missing");
-    for kind in ["multipart/form-data", "multipart/form-data; boundary=", "multipart/form-data; boundary=\u{7f}"] {
+    for kind in
+        ["multipart/form-data", "multipart/form-data; boundary=", "multipart/form-data; boundary=\u{7f}"]
+    {
         let answer = server.admin("PUT", &Server::path("new"), &[("content-type", kind)], b"--xx");
         assert_eq!(answer.status, 400, "{kind}: {}", answer.text());
     }
@@ -201,9 +205,13 @@ fn a_form_that_is_none_is_refused_by_name() {
     }
     siege.holds("bad forms");
     // In either order, with what RFC 7578 allows around it, it works.
-    let mut body = b"a preamble\r\n--xx \r\nContent-Disposition: form-data; filename=\"a;b\"; name=wasm\r\n\r\n".to_vec();
+    let mut body =
+        b"a preamble\r\n--xx \r\nContent-Disposition: form-data; filename=\"a;b\"; name=wasm\r\n\r\n"
+            .to_vec();
     body.extend_from_slice(&wasm);
-    body.extend_from_slice(b"\r\n--xx\r\ncontent-disposition: form-data; name=\"manifest\"\r\n\r\n{}\r\n--xx--\r\nan epilogue");
+    body.extend_from_slice(
+        b"\r\n--xx\r\ncontent-disposition: form-data; name=\"manifest\"\r\n\r\n{}\r\n--xx--\r\nan epilogue",
+    );
     assert_eq!(upload_form(server, &body).status, 201);
 }
 
@@ -217,7 +225,11 @@ fn a_manifest_that_is_wrong_is_refused_with_field_value_and_what_is_allowed() {
     let huge = format!("{{\"variables\":{{\"A\":\"{}\"}}}}", "x".repeat(70_000));
     let name = format!("{{\"variables\":{{\"{}\":\"\"}}}}", "n".repeat(257));
     for (text, refusal, said) in [
-        (r#"{"limits":{"memory_bytes":268435457}}"#, limit, "`limits.memory_bytes` is 268435457: allowed is 65536 to 268435456"),
+        (
+            r#"{"limits":{"memory_bytes":268435457}}"#,
+            limit,
+            "`limits.memory_bytes` is 268435457: allowed is 65536 to 268435456",
+        ),
         (r#"{"limits":{"memory_bytes":1}}"#, limit, "65536"),
         (r#"{"limits":{"cpu_ms":0}}"#, limit, "`limits.cpu_ms` is 0: allowed is 1 to 60000"),
         (r#"{"limits":{"cpu_ms":60001}}"#, limit, "60001"),
@@ -291,7 +303,8 @@ fn a_name_that_is_no_label_is_refused_with_what_is_allowed() {
 fn a_body_that_is_not_what_its_digest_says_is_refused() {
     let siege = Siege::begin(Config::default());
     let wasm = guest("ok");
-    let put = |digest: &str| siege.server.admin("PUT", &Server::path("new"), &[("content-digest", digest)], &wasm);
+    let put =
+        |digest: &str| siege.server.admin("PUT", &Server::path("new"), &[("content-digest", digest)], &wasm);
     let wrong = "sha-256=:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=:";
     let answer = put(wrong);
     siege.is_refusal("a wrong digest", &answer, (400, "digest_mismatch"), "AAAA");
@@ -317,7 +330,13 @@ fn a_head_that_is_too_much_is_refused_and_harms_nobody() {
         let _ = raw.stream().write_all(text.as_bytes());
         assert!(raw.answer().is_none_or(|answer| matches!(answer.status, 400 | 414 | 431)));
     }
-    for garbage in ["\r\n\r\n\r\n", "\0\0\0\0", "GET\r\n\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "GET / HTTP/9\r\n\r\n"] {
+    for garbage in [
+        "\r\n\r\n\r\n",
+        "\0\0\0\0",
+        "GET\r\n\r\n",
+        "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        "GET / HTTP/9\r\n\r\n",
+    ] {
         let mut raw = Raw::connect(siege.server.admin);
         raw.send(garbage);
         raw.stream().shutdown(std::net::Shutdown::Write).unwrap();

@@ -26,7 +26,11 @@ fn another_kind_of_file_is_named() {
         ("Rust", b"fn main() {}\n", "Rust"),
         ("HTML", b"<!DOCTYPE html><html></html>", "HTML"),
         ("JSON", b"{\"error\": \"not found\"}", "JSON"),
-        ("a secret", b"AKIA0123456789ABCDEF0123456789 is the key and must not be told", "AKIA0123456789ABCDEF0123"),
+        (
+            "a secret",
+            b"AKIA0123456789ABCDEF0123456789 is the key and must not be told",
+            "AKIA0123456789ABCDEF0123",
+        ),
         ("hidden characters", "\u{202e}evil\u{1b}[2J".as_bytes(), "unknown kind"),
     ] {
         let answer = siege.refuses(what, bytes, NOT_WASM, said);
@@ -134,7 +138,12 @@ fn start_up_that_fails_is_found_out_at_once() {
     siege.refuses("a trap", &wat("trap_in_start"), not_ready, "guest_trap");
     siege.refuses("a loop", &wat("spin_in_start"), not_ready, "cpu_limit");
     siege.refuses("16 MiB of 4", &component("(memory 256)"), not_ready, "memory_limit");
-    siege.refuses("a data segment outside", &component("(memory 0) (data (i32.const 9) \"x\")"), not_ready, "trap");
+    siege.refuses(
+        "a data segment outside",
+        &component("(memory 0) (data (i32.const 9) \"x\")"),
+        not_ready,
+        "trap",
+    );
 }
 
 #[test]

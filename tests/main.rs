@@ -2,8 +2,43 @@
 //!
 //! Each module is a chapter; each test's name is a sentence, and a promise of SPECIFICATION.md names it.
 
+#![expect(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    clippy::float_cmp,
+    clippy::cast_possible_truncation,
+    clippy::format_push_string,
+    clippy::format_collect,
+    clippy::needless_pass_by_value,
+    clippy::duration_suboptimal_units,
+    unreachable_pub,
+    reason = "a test that cannot go on fails where it stands, and reads better for being plain"
+)]
+
 mod support;
 
+// What the platform answers where a function does not.
+mod answers;
+// A client that goes away takes its guest along.
+mod cancellation;
+// Bounds of a connection: how many, how slow, how idle, how stuck.
+mod connections;
+// The end of a server.
+mod drain;
+// What one run of a guest can see or spoil of another.
+mod isolation;
+// Every limit of a guest.
+mod limits;
+
+// Which function a request reaches, and what it is told.
+mod routing;
+// Requests at the edge of what is routed.
+mod routing_edges;
+// The fail sample under load.
+mod soak;
+// Bodies in both directions, while they are made.
+mod streaming;
 // The tree itself: house rules, floors, documents.
 mod tidy;
 

@@ -94,9 +94,8 @@ fn twenty_changes(server: &Server, (wasm, manifest): (&[u8], &str), history: &Hi
                 assert_eq!(server.activate("f", &format!("{{\"version\":{version}}}")).status, 200);
             });
         } else {
-            let body = format!(
-                r#"{{"weights":[{{"version":1,"weight":1}},{{"version":{published},"weight":2}}]}}"#
-            );
+            let body =
+                format!(r#"{{"weights":[{{"version":1,"weight":1}},{{"version":{published},"weight":2}}]}}"#);
             history.step(vec!["1".to_owned(), published.to_string()], || {
                 assert_eq!(server.activate("f", &body).status, 200);
             });
@@ -149,7 +148,8 @@ fn after_a_change_is_answered_the_old_version_answers_nobody() {
     history.versions.lock().unwrap().insert(0, vec!["1".to_owned()]);
     under_load(&server, "/default/f/", &history, || {
         for round in 1..=8 {
-            let manifest = format!(r#"{{"variables":{{"ROUND":"{round}"}},"reuse":{{"max_requests":1000}}}}"#);
+            let manifest =
+                format!(r#"{{"variables":{{"ROUND":"{round}"}},"reuse":{{"max_requests":1000}}}}"#);
             history.step(vec![(round + 1).to_string()], || drop(server.deploy_with("f", &wasm, &manifest)));
             // Not one instance of the version before is left on any thread.
             for _ in 0..8 {
@@ -186,7 +186,9 @@ fn requests_during_a_delete_are_answered_or_told_that_there_is_nothing() {
             }
         }));
         done.store(true, SeqCst);
-        askers.into_iter().for_each(|asker| asker.join().expect("no request fails"));
+        for asker in askers {
+            asker.join().expect("no request fails");
+        }
         if let Err(panic) = worked {
             std::panic::resume_unwind(panic);
         }

@@ -8,6 +8,11 @@ use crate::options::Cores;
 use crate::report::Report;
 use crate::rounds::{Row, clean, native};
 use crate::single::Single;
+use crate::subjects::ONE_THREAD;
+
+/// The rows of the part about connections.
+const FEW: &str = "10";
+const MANY: &str = "2000";
 
 /// One line of the table.
 #[derive(Clone, Debug, Serialize)]
@@ -25,21 +30,25 @@ pub(crate) fn all(report: &Report) -> Vec<Bar> {
     let mut bars = vec![];
     match report.cores {
         Cores::One => one_core(report, &mut bars),
-        Cores::Two => {
-            let fresh = of_native(&report.load, "fresh");
-            bars.push(at_least(
-                "hello 0.2, fresh, two cores shared with the load, of native",
-                "x",
-                fresh,
-                (0.45, 0.80),
-            ));
-        }
+        Cores::Two => two_cores(report, &mut bars),
     }
+    let (few, many) = (clean(&report.connections, FEW), clean(&report.connections, MANY));
+    let cpu = many.zip(few).map(|(many, few)| many.cpu_over(few));
+    bars.push(at_most(&format!("CPU of a request, {FEW} to {MANY} connections"), "x", cpu, (1.15, 1.03)));
     singles(report, &mut bars);
     if let Some(crowd) = &report.crowd {
         functions(crowd, &mut bars);
     }
     bars
+}
+
+fn two_cores(report: &Report, bars: &mut Vec<Bar>) {
+    let rows = &report.load;
+    let fresh = of_native(rows, "fresh");
+    let what = "hello 0.2, fresh, two cores shared with the load, of native";
+    bars.push(at_least(what, "x", fresh, (0.45, 0.80)));
+    let cpu = clean(rows, "fresh").zip(clean(rows, ONE_THREAD)).map(|(two, one)| two.cpu_over(one));
+    bars.push(at_most("CPU of a request, two server threads over one", "x", cpu, (1.2, 1.03)));
 }
 
 fn one_core(report: &Report, bars: &mut Vec<Bar>) {

@@ -101,6 +101,7 @@ fn harness(options: &Options) -> Result<ExitCode> {
         quick: options.quick,
         load: vec![],
         latency: vec![],
+        connections: vec![],
         singles: vec![],
         crowd: None,
         bars: vec![],
@@ -146,7 +147,7 @@ fn places(options: &Options, sizes: &Sizes, cores: &[usize], dir: PathBuf) -> (P
         spawnpoint: options.spawnpoint.clone(),
         cpus: server,
         threads,
-        connections: sizes.connections,
+        connections: sizes.connections.max(rounds::FEW_AND_MANY[1]),
         cores: cores.to_vec(),
         dir,
     };
@@ -160,7 +161,7 @@ fn in_rounds(
     (place, shape): (&Place, &Shape),
     report: &mut Report,
 ) -> Result<()> {
-    if !options.has(Part::Load) && !options.has(Part::Latency) {
+    if ![Part::Load, Part::Latency, Part::Connections].into_iter().any(|part| options.has(part)) {
         return Ok(());
     }
     let mut servers: Vec<Server> = vec![];
@@ -178,15 +179,22 @@ fn in_rounds(
     if options.has(Part::Load) {
         tell!("throughput, {} connections", shape.connections);
         keep(report, rounds::run(&servers, sizes.rounds, shape, &place.dir), |report, rows| {
-            report.load = rows
+            report.load = rows;
         });
     }
     if options.has(Part::Latency) {
         tell!("one connection");
         let one = Shape { connections: 1, threads: 1, ..shape.clone() };
         keep(report, rounds::run(&servers, sizes.rounds, &one, &place.dir), |report, rows| {
-            report.latency = rows
+            report.latency = rows;
         });
+    }
+    if options.has(Part::Connections)
+        && let Some(fresh) = servers.iter().find(|server| server.subject.name == "fresh")
+    {
+        tell!("few connections and many");
+        let rows = rounds::few_and_many(fresh, sizes.rounds, shape, &place.dir);
+        keep(report, rows, |report, rows| report.connections = rows);
     }
     Ok(())
 }
@@ -227,9 +235,9 @@ fn end_on_signal(folder: PathBuf) -> Result<()> {
         runtime.block_on(async {
             tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
         });
-        process::kill_all();
-        let _ = std::fs::remove_dir_all(&folder);
-        std::process::exit(130);
+        process::end_all(|| {
+            let _ = std::fs::remove_dir_all(&folder);
+        });
     });
     Ok(())
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use clap::{Parser, ValueEnum};
 
-use crate::subjects::{self, NATIVE, Subject};
+use crate::subjects::{self, NATIVE, ONE_THREAD, Subject};
 
 /// Measures Spawnpoint against native hyper and whatever peers are on PATH, in interleaved rounds.
 #[derive(Clone, Debug, Parser)]
@@ -79,6 +79,8 @@ pub(crate) enum Part {
     Load,
     /// One connection.
     Latency,
+    /// CPU time of a request with few connections and with many.
+    Connections,
     /// Calls of a function that was made cold.
     Cold,
     /// From an upload to its first answer.
@@ -136,7 +138,11 @@ impl Options {
         }
         let wanted = |subject: &&Subject| {
             let named = self.only.iter().any(|name| name == subject.name);
-            subject.name == NATIVE || named || (self.only.is_empty() && subject.usual)
+            let compared = self.cores == Cores::Two && subject.name == ONE_THREAD;
+            subject.name == NATIVE
+                || named
+                || (self.only.is_empty() && compared)
+                || (self.only.is_empty() && subject.usual)
         };
         Ok(subjects::ALL.iter().filter(wanted).copied().collect())
     }

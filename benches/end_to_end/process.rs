@@ -10,7 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use rustix::process::{Pid, Signal};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, setrlimit};
 use rustix::thread::CpuSet;
 use serde::{Deserialize, Serialize};
 
@@ -88,6 +88,7 @@ impl Launch {
         // Even a harness that is killed leaves nothing behind.
         rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
         pin(&self.cpus);
+        raise_descriptors();
         let mut command = Command::new(&self.program);
         command.args(&self.args).envs(self.env.iter().map(|(name, value)| (name, value)));
         // With it, wasmtime takes a native backtrace at each trap and the peers at each error.
@@ -182,11 +183,15 @@ fn live() -> std::sync::MutexGuard<'static, Vec<u32>> {
     LIVE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Ends every child at once: somebody pressed Ctrl-C.
-pub(crate) fn kill_all() {
-    for pid in live().drain(..).filter_map(|id| Pid::from_raw(i32::try_from(id).ok()?)) {
+/// Somebody pressed Ctrl-C: ends every child and then this process, after `last`.
+pub(crate) fn end_all(last: impl FnOnce()) -> ! {
+    // Held to the end: whoever waits for a child would otherwise report its end as a failure, and exit first.
+    let mut live = live();
+    for pid in live.drain(..).filter_map(|id| Pid::from_raw(i32::try_from(id).ok()?)) {
         let _ = rustix::process::kill_process(pid, Signal::KILL);
     }
+    last();
+    process::exit(130)
 }
 
 /// The cores this process may use.
@@ -207,6 +212,14 @@ pub(crate) fn pin(cpus: &[usize]) {
     if let Err(error) = rustix::thread::sched_setaffinity(None, &set) {
         // Figures of such a run say nothing about one core.
         say!("NOT PINNED to {cpus:?}: {error}");
+    }
+}
+
+/// Thousands of connections need it, at either end; servers that do it themselves are no better off.
+fn raise_descriptors() {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
+        say!("the limit of file descriptors stays as it is: {error}");
     }
 }
 

@@ -22,6 +22,8 @@ pub(crate) struct Report {
     pub(crate) quick: bool,
     pub(crate) load: Vec<Row>,
     pub(crate) latency: Vec<Row>,
+    /// `fresh` with few connections and with many.
+    pub(crate) connections: Vec<Row>,
     pub(crate) singles: Vec<Single>,
     pub(crate) crowd: Option<Crowd>,
     pub(crate) bars: Vec<Bar>,
@@ -34,7 +36,12 @@ impl Report {
     /// Compares with the bars; to be called once everything is in.
     pub(crate) fn close(&mut self) {
         self.bars = bars::all(self);
-        for row in self.load.iter().chain(&self.latency).filter(|row| row.errors() > 0) {
+        if self.quick {
+            self.bars.iter_mut().for_each(|bar| bar.met = None);
+        }
+        for row in
+            self.load.iter().chain(&self.latency).chain(&self.connections).filter(|row| row.errors() > 0)
+        {
             let first = row.rounds.iter().find_map(|round| round.first_error.as_deref());
             let (name, errors) = (&row.name, row.errors());
             self.problems.push(format!("`{name}`: {errors} errors, first: {}", first.unwrap_or("unknown")));
@@ -72,6 +79,10 @@ impl Report {
         if !self.latency.is_empty() {
             writeln!(out, "\n## One connection\n")?;
             rounds(out, &self.latency)?;
+        }
+        if !self.connections.is_empty() {
+            writeln!(out, "\n## Few connections and many, `fresh`\n")?;
+            rounds(out, &self.connections)?;
         }
         self.write_singles(out)?;
         if let Some(crowd) = &self.crowd {

@@ -146,11 +146,41 @@ impl Row {
         median(pairs.map(|(mine, theirs)| mine.rps() / theirs.rps().max(1e-9)))
     }
 
+    /// The median of this server's CPU time a request over the other's in the same round.
+    pub(crate) fn cpu_over(&self, other: &Self) -> f64 {
+        let pairs = self.rounds.iter().zip(&other.rounds);
+        median(pairs.map(|(mine, theirs)| mine.cpu_us() / theirs.cpu_us().max(1e-9)))
+    }
+
     /// The median of what this server's p50 adds to the other's in the same round, in microseconds.
     pub(crate) fn p50_over(&self, other: &Self) -> f64 {
         let pairs = self.rounds.iter().zip(&other.rounds);
         median(pairs.map(|(mine, theirs)| mine.p50 - theirs.p50))
     }
+}
+
+/// Few connections and many.
+pub(crate) const FEW_AND_MANY: [usize; 2] = [10, 2_000];
+
+/// One server with few connections and with many, in turn. The rows are named by their number.
+pub(crate) fn few_and_many(server: &Server, rounds: usize, shape: &Shape, dir: &Path) -> Result<Vec<Row>> {
+    let mut rows: Vec<Row> = FEW_AND_MANY
+        .iter()
+        .map(|connections| Row {
+            name: connections.to_string(),
+            about: server.subject.about.to_owned(),
+            rss_idle_kib: server.idle.now_kib,
+            ..Row::default()
+        })
+        .collect();
+    for _ in 0..rounds {
+        for (row, connections) in rows.iter_mut().zip(FEW_AND_MANY) {
+            let shape = Shape { connections, ..shape.clone() };
+            row.rounds.push(measure(server.target(), &shape, dir)?);
+            row.rss_peak_kib = server.child.memory().peak_kib;
+        }
+    }
+    Ok(rows)
 }
 
 /// The row of that name, if it was measured without an error.

@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result};
 use serde::Serialize;
 
 use crate::client::Client;
+use crate::functions::salted;
 use crate::guests;
 use crate::spawnpoint::{Drops, Place, Spawnpoint, path_of};
 use crate::stats::Spread;
@@ -67,7 +68,7 @@ pub(crate) fn upload(place: &Place, count: usize) -> Result<Vec<Single>> {
     let (mut whole, mut compile, mut first) = (vec![], vec![], vec![]);
     for number in 0..count {
         let function = format!("upload-{number}");
-        let salted = guests::salted(&wasm, number);
+        let salted = salted(&wasm, number);
         let start = Instant::now();
         let deployed = server.deploy(&function, &salted, &place.manifest(false))?;
         first.push(us(client.call(&path_of(&function), HELLO)?));

@@ -24,6 +24,8 @@ pub(crate) struct Subject {
     kind: Kind,
     guest: &'static str,
     expected: &'static str,
+    /// Threads of the server, if not as many as the others have.
+    threads: Option<usize>,
     /// Measured unless others are asked for.
     pub(crate) usual: bool,
 }
@@ -50,6 +52,8 @@ pub(crate) struct Server {
 
 /// The control's name.
 pub(crate) const NATIVE: &str = "native";
+/// What `fresh` is compared with when it has two threads.
+pub(crate) const ONE_THREAD: &str = "fresh-one-thread";
 
 const P2: &[&str] = &["-Scli"];
 const P3: &[&str] = &["-Scli,p3", "-Wcomponent-model-async"];
@@ -61,16 +65,20 @@ const REUSED: &[&str] = &["-Scli", "--max-instance-reuse-count=1000000"];
 
 /// A server of one guest that answers [`HELLO`].
 const fn hello(name: &'static str, kind: Kind, guest: &'static str, about: &'static str) -> Subject {
-    Subject { name, about, kind, guest, expected: HELLO, usual: true }
+    Subject { name, about, kind, guest, expected: HELLO, threads: None, usual: true }
 }
 
 /// The same for the 75 KB guest with 14 imports, which answers `ok`.
 const fn classic(name: &'static str, kind: Kind, about: &'static str) -> Subject {
-    Subject { name, about, kind, guest: "examples/ok", expected: "ok", usual: true }
+    Subject { name, about, kind, guest: "examples/ok", expected: "ok", threads: None, usual: true }
 }
 
 const fn on_request(subject: Subject) -> Subject {
     Subject { usual: false, ..subject }
+}
+
+const fn one_thread(subject: Subject) -> Subject {
+    Subject { threads: Some(1), ..subject }
 }
 
 /// Every row there is.
@@ -96,6 +104,12 @@ pub(crate) const ALL: &[Subject] = &[
     ),
     classic("wasmtime-classic", Kind::Wasmtime(P2), "wasmtime serve, defaults, the 75 KB guest"),
     hello("workerd", Kind::Workerd, "", "workerd, JavaScript, one isolate reused"),
+    on_request(one_thread(hello(
+        ONE_THREAD,
+        Kind::Fresh,
+        "hello_wasip2",
+        "spawnpoint, as `fresh`, one thread on both cores",
+    ))),
     on_request(hello("sdk-fresh", Kind::Fresh, "hello", "spawnpoint, 0.2, fresh, written with the SDK")),
     on_request(classic("classic-reuse", Kind::Reuse, "spawnpoint, 0.2, reused, the 75 KB guest")),
     on_request(hello(
@@ -118,6 +132,7 @@ impl Subject {
     }
 
     pub(crate) fn start(&self, place: &Place) -> Result<Server> {
+        let place = &Place { threads: self.threads.unwrap_or(place.threads), ..place.clone() };
         let started = match self.kind {
             Kind::Native => self.native(place),
             Kind::Fresh => self.spawnpoint(place, false),

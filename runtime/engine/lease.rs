@@ -62,7 +62,10 @@ impl Lease {
     {
         let taken = shelf.take(program, terms.cpu_ms).ok_or(Rejection::Overloaded)?;
         let (instance, start) = match taken {
-            Taken::Reused(instance) => (Some(instance), Start::Reused),
+            Taken::Reused(instance) => {
+                instance.meter().forgive();
+                (Some(instance), Start::Reused)
+            }
             Taken::Ready(instance) => (Some(instance), Start::Warm),
             Taken::Nothing if terms.cold => (None, Start::Cold),
             Taken::Nothing => (None, Start::Spawned),

@@ -265,9 +265,9 @@ impl Shelf {
         true
     }
 
-    /// The next program that lacks a ready instance, if a quarter of the room is left for calls.
+    /// The next program that lacks a ready instance, if a quarter of the room, and at least one place, is left for calls.
     fn next_wanted(&self) -> Option<(ProgramId, Arc<Program>, u64)> {
-        let room = self.live.get() < self.bounds.live - self.bounds.live / 4;
+        let room = self.live.get() < self.bounds.live - (self.bounds.live / 4).max(1);
         let mut wanted = self.wanted.borrow_mut();
         let mut pools = self.pools.borrow_mut();
         while let Some(id) = wanted.front().copied() {

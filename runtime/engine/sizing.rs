@@ -1,6 +1,9 @@
 //! How many ready instances one thread keeps of one program: pure, told the time and what happened.
 //! Must never be asked whether there is room; that is the shelf's to know.
 
+#[cfg(test)]
+mod tests;
+
 /// A program not called for this long starts to lose its ready instances.
 const IDLE_MS: u64 = 10_000;
 

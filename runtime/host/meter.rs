@@ -52,6 +52,12 @@ impl Meter {
         self.ticked.store(false, Relaxed);
     }
 
+    /// Forgets the incidents of a call that ended cleanly: the next one of the same instance is not to blame.
+    pub fn forgive(&self) {
+        self.memory_refused.store(false, Relaxed);
+        self.request_body_exceeded.store(false, Relaxed);
+    }
+
     /// Marks the start of a poll.
     pub fn poll_begins(&self) {
         self.poll_wall_ns.store(now_ns(), Relaxed);

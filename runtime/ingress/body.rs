@@ -10,6 +10,7 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use wasmtime_wasi_http::WasiBody;
 
 use super::flight::Flight;
+use super::head;
 use super::visit::Visit;
 use crate::model::outcome::Outcome;
 
@@ -39,6 +40,8 @@ pub struct GuestBody {
     left: u64,
     declared: Option<u64>,
     body_ended: bool,
+    /// Whether hyper has been given all that it wants of this body.
+    all_taken: bool,
     visit: Option<Visit>,
 }
 
@@ -65,6 +68,7 @@ impl GuestBody {
             left: limit,
             declared,
             body_ended: false,
+            all_taken: false,
             visit: None,
         }
     }
@@ -103,6 +107,11 @@ impl GuestBody {
             }
         }
         Gathered::Whole(only.unwrap_or_else(|| many.freeze()))
+    }
+
+    /// A status without a body: nothing of it is sent, however much the guest writes.
+    pub fn send_nothing(&mut self) {
+        self.all_taken = true;
     }
 
     /// Keeps the visit until the body ends.
@@ -149,6 +158,10 @@ impl GuestBody {
         let length = frame.data_ref().map_or(0, |data| data.len() as u64);
         self.sent += length;
         self.left = self.left.checked_sub(length).ok_or(Outcome::ResponseTooLarge)?;
+        let mut frame = frame;
+        if let Some(trailers) = frame.trailers_mut() {
+            head::strip_answer(trailers);
+        }
         Ok(frame)
     }
 
@@ -167,7 +180,8 @@ impl Drop for GuestBody {
         // hyper takes no more than was declared, and nothing after the head of an answer to HEAD.
         let all = self.declared == Some(self.sent) && self.first.is_none();
         let headless = self.visit.as_ref().is_some_and(Visit::wants_no_body);
-        let outcome = if all || headless { Outcome::Completed } else { Outcome::ClientGone };
+        let outcome =
+            if all || headless || self.all_taken { Outcome::Completed } else { Outcome::ClientGone };
         self.end(&outcome);
     }
 }
@@ -184,6 +198,7 @@ impl HttpBody for Body {
                     return Poll::Ready(Some(Ok(Frame::data(first))));
                 }
                 if let Some(trailers) = guest.trailers.take() {
+                    guest.all_taken = true;
                     return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
                 }
                 match ready!(guest.poll_body(cx)) {
@@ -191,7 +206,11 @@ impl HttpBody for Body {
                         guest.end(&Outcome::Completed);
                         Poll::Ready(None)
                     }
-                    Some(Ok(frame)) => Poll::Ready(Some(Ok(frame))),
+                    Some(Ok(frame)) => {
+                        // Nobody polls a body after its trailers.
+                        guest.all_taken = frame.is_trailers();
+                        Poll::Ready(Some(Ok(frame)))
+                    }
                     Some(Err(outcome)) => {
                         guest.end(&outcome);
                         Poll::Ready(Some(Err(Broken)))
@@ -202,7 +221,10 @@ impl HttpBody for Body {
     }
 
     fn is_end_stream(&self) -> bool {
-        matches!(self, Self::Whole(bytes) if bytes.as_ref().is_none_or(Bytes::is_empty))
+        match self {
+            Self::Whole(bytes) => bytes.as_ref().is_none_or(Bytes::is_empty),
+            Self::Guest(guest) => guest.all_taken,
+        }
     }
 
     fn size_hint(&self) -> SizeHint {

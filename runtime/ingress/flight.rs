@@ -149,6 +149,9 @@ impl State {
         }
         let lease = self.lease.as_mut()?;
         match lease.poll(cx) {
+            Poll::Ready(End::Returned) if lease.meter().request_body_exceeded() => {
+                self.ended = Some(Err(Outcome::PayloadTooLarge));
+            }
             Poll::Ready(End::Returned) => self.ended = Some(Ok(())),
             Poll::Ready(End::Failed(outcome)) => self.ended = Some(Err(outcome)),
             Poll::Ready(End::NoSlot) => return Some(End::NoSlot),

@@ -80,8 +80,17 @@ pub fn authority(parts: &Parts) -> Result<Option<Authority>, Rejection> {
         Some(asked) if asked.as_str().contains('@') => {
             Err(Rejection::BadRequest("the host holds a user name"))
         }
+        Some(asked) if has_no_number(asked) => {
+            Err(Rejection::BadRequest("the port of the host is not a number"))
+        }
         _ => Ok(asked),
     }
+}
+
+/// Whether something else than digits stands where the port is; the parser of hosts lets it through.
+fn has_no_number(asked: &Authority) -> bool {
+    let port = asked.as_str().get(asked.host().len()..).unwrap_or("");
+    port.bytes().skip(1).any(|b| !b.is_ascii_digit())
 }
 
 /// Sizes and methods nobody is routed with.
@@ -142,8 +151,10 @@ pub fn strip_prefix(uri: &Uri, prefix: usize) -> PathAndQuery {
 
 /// Takes away what belongs to one connection and what only a proxy may say.
 pub fn strip(headers: &mut HeaderMap) {
-    if let Some(listed) = headers.get(header::CONNECTION).and_then(|v| v.to_str().ok()) {
-        let named = listed.split(',').filter_map(|name| name.trim().parse::<HeaderName>().ok());
+    if headers.contains_key(header::CONNECTION) {
+        let fields = headers.get_all(header::CONNECTION).iter().filter_map(|value| value.to_str().ok());
+        let named = fields.flat_map(|field| field.split(','));
+        let named = named.filter_map(|name| name.trim().parse::<HeaderName>().ok());
         // `Connection: host` must not take away what routing has already relied on.
         let named: Vec<_> = named.filter(|name| *name != header::HOST).collect();
         for name in named {
@@ -158,11 +169,11 @@ pub fn strip(headers: &mut HeaderMap) {
     }
 }
 
-/// Takes away from a guest's answer what is the platform's or the connection's.
+/// Takes away from a guest's answer, head or trailers, what is the platform's or the connection's. `Trailer` stays:
+/// hyper sends over HTTP/1 only the trailers that it names.
 pub fn strip_answer(headers: &mut HeaderMap) {
-    let taken = |name: &HeaderName| is_stripped(name) || *name == header::TRAILER;
-    if headers.keys().any(taken) {
-        let named: Vec<_> = headers.keys().filter(|name| taken(name)).cloned().collect();
+    if headers.keys().any(is_stripped) {
+        let named: Vec<_> = headers.keys().filter(|name| is_stripped(name)).cloned().collect();
         for name in named {
             headers.remove(name);
         }

@@ -1,6 +1,7 @@
 //! The life of a request, top to bottom; the only branching on the data plane.
 //! Must never answer without an id, a log line and a count, and never let an error pass unmapped.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
@@ -101,8 +102,11 @@ async fn respond(desk: &Rc<Desk>, link: &Link, visit: &mut Visit, request: Reque
     visit.phases.admitted = now_ns();
     live.touch(visit.phases.admitted);
 
+    // HTTP/2 has no host field, only an authority.
+    let of_authority = || HeaderValue::from_str(asked.as_ref()?.as_str()).ok();
+    let host = parts.headers.get(header::HOST).cloned().or_else(of_authority);
     rewrite(&mut parts, asked, prefix, live.handler);
-    introduce(&mut parts.headers, link, &visit.id);
+    introduce(&mut parts.headers, host, link, &visit.id);
     let headless = parts.method == Method::HEAD;
     let limit = live.limits.request_body_bytes;
     let ask = |meter: &Arc<Meter>| Request::from_parts(parts, Bounded::new(body, limit, Tell(meter.clone())));
@@ -127,7 +131,12 @@ fn admit(desk: &Desk, parts: &Parts) -> Result<Admitted, Rejection> {
     }
     head::check(parts, face.limits.header_bytes as usize, face.limits.header_fields as usize)?;
     let asked = head::authority(parts)?;
-    let target = head::target(asked.as_ref().map(Authority::host), parts.uri.path(), &face.base_domain)?;
+    // Names are kept in lower case, and a host is compared without: few hosts come in any other.
+    let host = asked.as_ref().map(|asked| match asked.host() {
+        host if host.bytes().any(|b| b.is_ascii_uppercase()) => Cow::Owned(host.to_ascii_lowercase()),
+        host => Cow::Borrowed(host),
+    });
+    let target = head::target(host.as_deref(), parts.uri.path(), &face.base_domain)?;
     let routes = face.table.now();
     let route = routes.find(target.tenant, target.function).ok_or(Rejection::NoRoute)?;
     let permit = Permit::enter(route.clone())?;
@@ -136,6 +145,7 @@ fn admit(desk: &Desk, parts: &Parts) -> Result<Admitted, Rejection> {
         return Err(Rejection::PayloadTooLarge);
     }
     let prefix = target.prefix;
+    drop(host);
     Ok((permit, asked, prefix))
 }
 
@@ -164,8 +174,8 @@ fn rewrite(parts: &mut Parts, asked: Option<Authority>, prefix: usize, handler: 
 }
 
 /// Tells the guest who asks.
-fn introduce(headers: &mut HeaderMap, link: &Link, id: &str) {
-    if let Some(host) = headers.get(header::HOST).cloned() {
+fn introduce(headers: &mut HeaderMap, host: Option<HeaderValue>, link: &Link, id: &str) {
+    if let Some(host) = host {
         headers.insert(head::FORWARDED_HOST, host);
     }
     headers.insert(head::FORWARDED_PROTO, HeaderValue::from_static("http"));
@@ -203,6 +213,11 @@ async fn invoke(
         matches!(parts.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED | StatusCode::RESET_CONTENT);
     // An answer to HEAD declares the length of what it does not send.
     let declared = if bodiless || headless { None } else { head::declared_length(&parts.headers) };
+    if declared.is_some_and(|declared| declared > live.limits.response_body_bytes) {
+        // Told while it still can be: later the answer could only break off.
+        flight.stop(Outcome::ResponseTooLarge);
+        return Err(NoHead::Failed(Outcome::ResponseTooLarge));
+    }
     let guest = GuestBody::new(flight.clone(), body, live.limits.response_body_bytes, declared);
     let mut guest = Some(guest);
     let gathered = std::future::poll_fn(|cx| match guest.take() {
@@ -215,7 +230,10 @@ async fn invoke(
             return Err(NoHead::Failed(outcome));
         }
         Gathered::Whole(bytes) => Body::Whole(Some(bytes)),
-        Gathered::Streaming(guest) => {
+        Gathered::Streaming(mut guest) => {
+            if bodiless {
+                guest.send_nothing();
+            }
             if !watched {
                 desk.watch.flight(flight);
             }

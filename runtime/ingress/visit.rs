@@ -66,6 +66,8 @@ pub struct Visit {
     headless: bool,
     link: Rc<Link>,
     permit: Option<Permit>,
+    /// Whether its end was counted.
+    told: bool,
 }
 
 /// The right to run a guest of one function, counted until it is dropped. Only `admit` makes one.
@@ -108,6 +110,7 @@ impl Visit {
             headless,
             link: link.clone(),
             permit: None,
+            told: false,
         }
     }
 
@@ -167,7 +170,12 @@ impl Visit {
     }
 
     /// Counts and logs how the guest ended.
-    pub fn ends(self, outcome: &Outcome, flight: Option<&Flight>) {
+    pub fn ends(mut self, outcome: &Outcome, flight: Option<&Flight>) {
+        self.tell(outcome, flight);
+    }
+
+    fn tell(&mut self, outcome: &Outcome, flight: Option<&Flight>) {
+        self.told = true;
         let Some(permit) = &self.permit else { return };
         let account = &permit.route.shared;
         let (cpu_ns, memory_peak) = flight.map_or((0, 0), Flight::usage);
@@ -192,7 +200,8 @@ impl Visit {
     }
 
     /// Counts and logs why no guest ran.
-    pub fn rejected(&self, rejection: &Rejection) {
+    pub fn rejected(&mut self, rejection: &Rejection) {
+        self.told = true;
         let code = rejection.code();
         metrics::counter!("spawnpoint_requests_rejected_total", "code" => code).increment(1);
         if let Rejection::HostError(why) = rejection {
@@ -205,6 +214,10 @@ impl Visit {
 
 impl Drop for Visit {
     fn drop(&mut self) {
+        // hyper drops the service itself when a client leaves before there is a head.
+        if !self.told {
+            self.tell(&Outcome::ClientGone, None);
+        }
         self.link.request_ends();
     }
 }

@@ -55,7 +55,7 @@ pub struct Hire {
     pub index: (usize, usize),
 }
 
-/// Starts a thread. It ends when nobody can send it connections or orders any more.
+/// Starts a thread. It ends when nobody can send it orders any more.
 ///
 /// # Errors
 /// When the operating system gives no thread, or no event queue for it.
@@ -87,10 +87,8 @@ async fn run(hire: Hire) {
     let mut settle = tokio::time::interval(Duration::from_secs(1));
     loop {
         tokio::select! {
-            arrival = arrivals.recv() => match arrival {
-                Some(arrival) => tasks::local(connection(desk.clone(), arrival)),
-                None => return,
-            },
+            // None comes once the acceptor has stopped, which is when the drain begins: what runs goes on.
+            Some(arrival) = arrivals.recv() => tasks::local(connection(desk.clone(), arrival)),
             order = orders.recv() => match order {
                 Some(Order::Forget { programs, done }) => {
                     for program in programs {
@@ -125,8 +123,8 @@ fn builder(limits: &ServerLimits) -> Builder<Here> {
         // The watch bounds the time of a head, without a timer for each request.
         .header_read_timeout(None)
         .max_headers(FIELDS)
-        .max_buf_size(BUFFER)
-        .pipeline_flush(true);
+        // No `pipeline_flush`: with it hyper buffers an answer without a bound and holds it back behind a pipelined byte.
+        .max_buf_size(BUFFER);
     builder
         .http2()
         .timer(TokioTimer::new())

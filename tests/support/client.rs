@@ -11,6 +11,7 @@ pub struct Answer {
     pub status: u16,
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
+    pub trailers: Vec<(String, String)>,
     /// Whether the body ended as its head promised.
     pub whole: bool,
 }
@@ -25,6 +26,18 @@ impl Answer {
     /// The code of an answer that the platform made; empty for a guest's.
     pub fn code(&self) -> &str {
         self.header("x-spawnpoint-error")
+    }
+
+    /// Every value of the headers of this name.
+    pub fn all(&self, name: &str) -> Vec<&str> {
+        let named = self.headers.iter().filter(|(key, _)| key.eq_ignore_ascii_case(name));
+        named.map(|(_, value)| value.as_str()).collect()
+    }
+
+    /// The first trailer of this name, or nothing.
+    pub fn trailer(&self, name: &str) -> &str {
+        let found = self.trailers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
+        found.map_or("", |(_, value)| value)
     }
 
     /// The body as text.
@@ -54,6 +67,26 @@ impl Raw {
         Self { reader: BufReader::new(stream) }
     }
 
+    /// As [`Raw::connect`], with a receive buffer so small that the server soon has to wait for this client.
+    #[track_caller]
+    pub fn connect_narrow(address: SocketAddr) -> Self {
+        use rustix::net::{AddressFamily, SocketType, connect, socket, sockopt};
+        let socket = socket(AddressFamily::INET, SocketType::STREAM, None).expect("a socket");
+        sockopt::set_socket_recv_buffer_size(&socket, 4096).expect("a small buffer");
+        connect(&socket, &address).expect("the server accepts");
+        let stream = TcpStream::from(socket);
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        Self { reader: BufReader::with_capacity(1024, stream) }
+    }
+
+    /// Reads exactly so many bytes of whatever comes; fewer when the connection ended.
+    pub fn bytes(&mut self, count: u64) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let _ = self.reader.by_ref().take(count).read_to_end(&mut bytes);
+        bytes
+    }
+
     pub fn stream(&self) -> &TcpStream {
         self.reader.get_ref()
     }
@@ -74,17 +107,14 @@ impl Raw {
         let head = self.head()?;
         let mut lines = head.lines();
         let status = lines.next()?.split(' ').nth(1)?.parse().ok()?;
-        let headers: Vec<_> = lines
-            .filter_map(|line| line.split_once(':'))
-            .map(|(name, value)| (name.to_lowercase(), value.trim().to_owned()))
-            .collect();
-        let mut answer = Answer { status, headers, body: Vec::new(), whole: true };
+        let headers = fields(lines);
+        let mut answer = Answer { status, headers, body: Vec::new(), trailers: Vec::new(), whole: true };
         let bodiless = method == "HEAD" || matches!(status, 100..=199 | 204 | 304);
         if bodiless {
             return Some(answer);
         }
         if answer.header("transfer-encoding") == "chunked" {
-            answer.whole = self.chunks(&mut answer.body).is_some();
+            answer.whole = self.chunks(&mut answer).is_some();
         } else if let Ok(length) = answer.header("content-length").parse::<u64>() {
             let read = self.reader.by_ref().take(length).read_to_end(&mut answer.body);
             answer.whole = read.is_ok() && answer.body.len() as u64 == length;
@@ -123,15 +153,15 @@ impl Raw {
         Some(bytes)
     }
 
-    fn chunks(&mut self, body: &mut Vec<u8>) -> Option<()> {
+    fn chunks(&mut self, answer: &mut Answer) -> Option<()> {
         loop {
             let chunk = self.chunk()?;
             if chunk.is_empty() {
                 // Trailers, if any, up to the empty line.
-                self.head()?;
+                answer.trailers = fields(self.head()?.lines());
                 return Some(());
             }
-            body.extend_from_slice(&chunk);
+            answer.body.extend_from_slice(&chunk);
         }
     }
 
@@ -139,6 +169,13 @@ impl Raw {
     pub fn is_closed(&mut self) -> bool {
         matches!(self.reader.fill_buf(), Ok([]) | Err(_))
     }
+}
+
+fn fields<'a>(lines: impl Iterator<Item = &'a str>) -> Vec<(String, String)> {
+    lines
+        .filter_map(|line| line.split_once(':'))
+        .map(|(name, value)| (name.to_lowercase(), value.trim().to_owned()))
+        .collect()
 }
 
 /// One request on a connection of its own.

@@ -6,6 +6,7 @@
 pub mod cli;
 pub mod client;
 pub mod guests;
+pub mod h2;
 pub mod server;
 pub mod siege;
 pub mod store;
@@ -13,6 +14,7 @@ pub mod wasm;
 
 pub use client::{Answer, Raw, get, request};
 pub use guests::{guest, sample, wat};
+pub use h2::H2;
 pub use server::{Config, Server};
 
 use std::time::{Duration, Instant};

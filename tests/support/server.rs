@@ -90,8 +90,13 @@ impl Server {
 
     /// SIGTERM.
     pub fn terminate(&self) {
+        self.signal("-TERM");
+    }
+
+    /// Any signal, such as `-INT`.
+    pub fn signal(&self, signal: &str) {
         let pid = self.child.id().to_string();
-        let sent = Command::new("kill").args(["-TERM", &pid]).status();
+        let sent = Command::new("kill").args([signal, &pid]).status();
         assert!(sent.is_ok_and(|status| status.success()));
     }
 
@@ -168,6 +173,17 @@ impl Server {
     #[track_caller]
     pub fn call(&self, function: &str) -> Answer {
         get(self.ingress, &format!("/default/{function}/"))
+    }
+
+    /// Waits until this metric is at least that.
+    #[track_caller]
+    pub fn reaches(&self, name: &str, label: &str, count: f64) {
+        eventually(&format!("{name} {label} >= {count}"), || self.metric(name, label) >= count);
+    }
+
+    /// Requests whose guest failed with this code.
+    pub fn failed(&self, code: &str) -> f64 {
+        self.metric("spawnpoint_requests_failed_total", &format!("code=\"{code}\""))
     }
 
     /// A gauge or counter, summed over its labels that contain `label`.

@@ -66,10 +66,7 @@ pub fn component(inside: &str) -> Vec<u8> {
 pub fn component_of(count: usize) -> Vec<u8> {
     let mut functions = String::new();
     for number in 0..count {
-        let _ = writeln!(
-            functions,
-            "(func (param i32) (result i32) local.get 0 i32.const {number} i32.add)"
-        );
+        let _ = writeln!(functions, "(func (param i32) (result i32) local.get 0 i32.const {number} i32.add)");
     }
     component(&functions)
 }
