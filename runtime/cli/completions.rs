@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use clap::{Args, CommandFactory as _};
+use clap::{Args, Command, CommandFactory as _};
 use clap_complete::Shell;
 use serde_json::json;
 
@@ -21,7 +21,7 @@ pub struct CompletionsArgs {
 
 pub(super) fn run(args: &CompletionsArgs) -> anyhow::Result<ExitCode> {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "spawnpoint", &mut script);
+    clap_complete::generate(args.shell, &mut shown(), "spawnpoint", &mut script);
     if args.json {
         let script = String::from_utf8_lossy(&script);
         print::json(&json!({ "shell": args.shell.to_string(), "script": script }))?;
@@ -29,4 +29,11 @@ pub(super) fn run(args: &CompletionsArgs) -> anyhow::Result<ExitCode> {
         print::bytes(&script)?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The command line without what is hidden, which the generators would offer too.
+fn shown() -> Command {
+    let whole = Cli::command();
+    let shown = whole.get_subcommands().filter(|each| !each.is_hide_set()).cloned();
+    Command::new("spawnpoint").version(env!("CARGO_PKG_VERSION")).subcommands(shown.collect::<Vec<_>>())
 }
