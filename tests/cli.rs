@@ -21,7 +21,11 @@ fn deploy_prints_the_url_and_nothing_else() {
     let server = Server::start();
     let (_dir, path) = file("Hello_World.v2.wasm", &guest("ok"));
     let said = Cli::at(&server, &["deploy", &path]).ok();
-    assert_eq!(said.out, format!("http://{}/default/hello-world-v2/\n", server.ingress), "named after the file");
+    assert_eq!(
+        said.out,
+        format!("http://{}/default/hello-world-v2/\n", server.ingress),
+        "named after the file"
+    );
     assert!(said.err.contains("version 1 answers after"), "{}", said.err);
     assert_eq!(server.call("hello-world-v2").text(), "ok");
     let said = Cli::at(&server, &["deploy", &path, "--name", "other", "--json"]).ok();
@@ -250,7 +254,9 @@ fn nothing_that_is_no_terminal_gets_colours_or_control_characters() {
     let server = Server::start();
     server.deploy("f", &guest("ok"));
     for (name, value) in [("NO_COLOR", "1"), ("TERM", "xterm-256color")] {
-        for arguments in [&["list"][..], &["versions", "f"], &["tenants"], &["versions", "nothing"], &["nonsense"]] {
+        for arguments in
+            [&["list"][..], &["versions", "f"], &["tenants"], &["versions", "nothing"], &["nonsense"]]
+        {
             let said = Cli::at(&server, arguments).env(name, value).run();
             let all = format!("{}{}", said.out, said.err);
             assert!(!all.contains('\u{1b}') && !all.contains('\r'), "{arguments:?}: {all:?}");

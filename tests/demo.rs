@@ -29,14 +29,21 @@ fn a_demo_shows_every_sample_and_a_crash_and_leaves_nothing() {
     let (cli, temporary) = demo(&["--once"]);
     let said = cli.ok();
     let lines: Vec<&str> = said.out.lines().collect();
-    assert!(lines[0].starts_with("URL") && lines[0].contains("COLD") && lines[0].contains("WARM"), "{}", said.out);
-    let rows: Vec<_> = lines.iter().filter(|line| line.starts_with("http://") && line.contains(" ms (")).collect();
+    assert!(
+        lines[0].starts_with("URL") && lines[0].contains("COLD") && lines[0].contains("WARM"),
+        "{}",
+        said.out
+    );
+    let rows: Vec<_> =
+        lines.iter().filter(|line| line.starts_with("http://") && line.contains(" ms (")).collect();
     assert_eq!(rows.len(), 8, "{}", said.out);
     for row in &rows {
         assert_eq!(row.split_whitespace().nth(1), Some("200"), "{row}");
         assert!(row.contains("(cold)"), "{row}");
     }
-    assert!(rows.iter().any(|row| row.contains("/default/")) && rows.iter().any(|row| row.contains("/acme/")));
+    assert!(
+        rows.iter().any(|row| row.contains("/default/")) && rows.iter().any(|row| row.contains("/acme/"))
+    );
     assert!(said.out.contains("trap crashed: 502 guest_trap"), "{}", said.out);
     assert!(said.out.contains("the next request: 200") && said.out.contains("No big deal"), "{}", said.out);
     assert!(is_empty(&temporary), "{:?}", std::fs::read_dir(temporary.path()).unwrap().collect::<Vec<_>>());

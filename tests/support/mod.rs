@@ -1,8 +1,6 @@
 //! The one harness: the real binary on port 0 in a temp dir, guests built by the run itself, clients with and without
 //! manners. Must never leave a process or a file behind, nor assert on how fast anything is.
 
-#![expect(dead_code, reason = "each test file uses a part of the harness")]
-
 pub mod cli;
 pub mod client;
 pub mod guests;
