@@ -49,7 +49,7 @@ const SHOWN: [(&str, &str, &str, &str); 8] = [
     ("default", "echo", "echo", ""),
     ("default", "fail", "fail", "ok"),
     ("acme", "hello", "hello", ""),
-    ("acme", "json-api", "json-api", ""),
+    ("acme", "json-api", "json-api", "products"),
     ("acme", "fail", "fail", "ok"),
 ];
 /// How long a build, a deploy or a call may take before a demo gives up.
@@ -60,7 +60,11 @@ const ANSWER: usize = 1 << 20;
 /// One line of the table.
 #[derive(Debug, Serialize)]
 struct Row {
+    /// What was called.
     url: String,
+    /// Where the function is.
+    #[serde(skip)]
+    base: String,
     status: u16,
     deploy_ms: u64,
     cold_ms: f64,
@@ -103,15 +107,15 @@ pub(super) fn run(args: &DemoArgs) -> anyhow::Result<ExitCode> {
         let mut ends = Ends::listen()?;
         let running = start(settings).await?;
         let shown = tokio::select! {
-            shown = show(args, &samples, &data_dir, running.admin) => shown,
-            () = ends.wait() => Ok(()),
+            shown = show(args, &samples, &data_dir, running.admin) => Some(shown),
+            () = ends.wait() => None,
         };
-        if shown.is_ok() && !args.once {
+        if matches!(shown, Some(Ok(()))) && !args.once {
             print::note(&format!("serving on http://{} until Ctrl-C", running.ingress));
             ends.wait().await;
         }
         running.stop().await;
-        shown
+        shown.unwrap_or(Ok(()))
     })?;
     runtime.shutdown_background();
     Ok(ExitCode::SUCCESS)
@@ -138,7 +142,7 @@ async fn show(args: &DemoArgs, samples: &Path, data_dir: &Path, admin: SocketAdd
         let target = format!("/v1/tenants/{tenant}/functions/{function}");
         rows.push(deploy_and_call(&client, &target, wasm, path).await?);
     }
-    let crash = crash(&rows[4].url).await?;
+    let crash = crash(&rows[4].base).await?;
     if args.json {
         return print::json(&serde_json::json!({ "functions": rows, "crash": crash }));
     }
@@ -178,7 +182,8 @@ async fn deploy_and_call(client: &Client, target: &str, wasm: Vec<u8>, path: &st
         }
     }
     Ok(Row {
-        url: deployed.url,
+        url,
+        base: deployed.url,
         status: warm.status,
         deploy_ms,
         cold_ms: first.ms,
