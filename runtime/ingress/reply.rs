@@ -7,6 +7,7 @@ use http::{Response, StatusCode};
 
 use super::body::Body;
 use crate::model::outcome::{Outcome, Rejection};
+use crate::model::request_id::RequestId;
 
 /// The code of an answer that the platform made.
 pub const ERROR: HeaderName = HeaderName::from_static("x-spawnpoint-error");
@@ -97,23 +98,23 @@ impl Form {
 
 /// The answer to a request that reached no guest.
 #[must_use]
-pub fn rejected(rejection: &Rejection, form: Form, id: &str) -> Response<Body> {
+pub fn rejected(rejection: &Rejection, form: Form, id: RequestId) -> Response<Body> {
     answer(&of_rejection(rejection), form, id)
 }
 
 /// The answer for a guest that failed before its own was under way.
 #[must_use]
-pub fn failed(outcome: &Outcome, form: Form, id: &str) -> Response<Body> {
+pub fn failed(outcome: &Outcome, form: Form, id: RequestId) -> Response<Body> {
     answer(&of_outcome(outcome), form, id)
 }
 
-fn answer(shown: &Shown, form: Form, id: &str) -> Response<Body> {
+fn answer(shown: &Shown, form: Form, id: RequestId) -> Response<Body> {
     let Shown { status, code, text, retry } = *shown;
     let (kind, body) = match form {
         Form::Problem => {
             let body = serde_json::json!({
                 "type": format!("urn:spawnpoint:error:{code}"),
-                "title": text, "status": status.as_u16(), "code": code, "request_id": id,
+                "title": text, "status": status.as_u16(), "code": code, "request_id": id.to_string(),
             });
             ("application/problem+json", format!("{body}\n"))
         }

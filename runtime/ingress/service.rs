@@ -23,8 +23,10 @@ use crate::engine::lease::{Lease, Terms};
 use crate::engine::pool::Shelf;
 use crate::host::meter::{Meter, now_ns};
 use crate::model::outcome::{Outcome, Rejection};
+use crate::model::request_id::RequestId;
 use crate::model::version::Handler;
 use crate::net::body::{Bounded, Teller};
+use crate::net::outbox::Outbox;
 use crate::net::socket::Link;
 
 /// What the requests of one thread share.
@@ -35,6 +37,8 @@ pub struct Desk {
     pub shelf: Rc<Shelf>,
     /// This thread's watch.
     pub watch: Rc<Watch>,
+    /// This thread's answers on their way out.
+    pub outbox: Rc<Outbox>,
     /// This thread's request ids.
     pub ids: Ids,
 }
@@ -60,7 +64,7 @@ pub async fn serve(desk: Rc<Desk>, link: Rc<Link>, request: Request<Incoming>) -
         Ok((response, flight)) => finish(visit, response, &flight),
         Err((Failure::Rejected(rejection), _)) => {
             visit.rejected(&rejection);
-            let mut response = reply::rejected(&rejection, form, &visit.id);
+            let mut response = reply::rejected(&rejection, form, visit.id);
             if let Rejection::Draining = rejection {
                 response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
@@ -68,7 +72,7 @@ pub async fn serve(desk: Rc<Desk>, link: Rc<Link>, request: Request<Incoming>) -
             response
         }
         Err((Failure::Failed(outcome), flight)) => {
-            let mut response = reply::failed(&outcome, form, &visit.id);
+            let mut response = reply::failed(&outcome, form, visit.id);
             visit.mark(response.headers_mut(), flight.as_deref());
             visit.ends(&outcome, flight.as_deref());
             response
@@ -106,7 +110,7 @@ async fn respond(desk: &Rc<Desk>, link: &Link, visit: &mut Visit, request: Reque
     let of_authority = || HeaderValue::from_str(asked.as_ref()?.as_str()).ok();
     let host = parts.headers.get(header::HOST).cloned().or_else(of_authority);
     rewrite(&mut parts, asked, prefix, live.handler);
-    introduce(&mut parts.headers, host, link, &visit.id);
+    introduce(&mut parts.headers, host, link, visit.id);
     let headless = parts.method == Method::HEAD;
     let limit = live.limits.request_body_bytes;
     let ask = |meter: &Arc<Meter>| Request::from_parts(parts, Bounded::new(body, limit, Tell(meter.clone())));
@@ -174,13 +178,13 @@ fn rewrite(parts: &mut Parts, asked: Option<Authority>, prefix: usize, handler: 
 }
 
 /// Tells the guest who asks.
-fn introduce(headers: &mut HeaderMap, host: Option<HeaderValue>, link: &Link, id: &str) {
+fn introduce(headers: &mut HeaderMap, host: Option<HeaderValue>, link: &Link, id: RequestId) {
     if let Some(host) = host {
         headers.insert(head::FORWARDED_HOST, host);
     }
     headers.insert(head::FORWARDED_PROTO, HeaderValue::from_static("http"));
     headers.insert(head::FORWARDED_FOR, link.address.clone());
-    if let Ok(id) = HeaderValue::from_str(id) {
+    if let Ok(id) = HeaderValue::from_bytes(&id.digits()) {
         headers.insert(head::REQUEST_ID, id);
     }
 }

@@ -2,7 +2,6 @@
 //! Must never cost a request that went well more than a few additions.
 
 use std::cell::Cell;
-use std::fmt::Write as _;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -15,6 +14,7 @@ use crate::deploy::live::Live;
 use crate::deploy::table::Route;
 use crate::host::meter::now_ns;
 use crate::model::outcome::{Outcome, Rejection, Start};
+use crate::model::request_id::RequestId;
 use crate::net::socket::Link;
 
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
@@ -23,25 +23,22 @@ const VERSION: HeaderName = HeaderName::from_static("x-spawnpoint-version");
 
 /// Makes request ids: node and worker first, then a number that one thread never gives twice.
 pub struct Ids {
-    prefix: String,
+    node: u32,
+    worker: u8,
     next: Cell<u64>,
 }
 
 impl Ids {
     /// Ids of one thread. `node` differs from process to process.
     #[must_use]
-    pub fn new(node: u32, worker: usize) -> Self {
-        Self { prefix: format!("{node:08x}{worker:02x}"), next: Cell::new(0) }
+    pub fn new(node: u32, worker: u8) -> Self {
+        Self { node, worker, next: Cell::new(0) }
     }
 
-    fn next(&self) -> String {
+    fn next(&self) -> RequestId {
         let number = self.next.get();
         self.next.set(number.wrapping_add(1));
-        let mut id = String::with_capacity(self.prefix.len() + 10);
-        id.push_str(&self.prefix);
-        // Writing to a string cannot fail.
-        let _ = write!(id, "{number:010x}");
-        id
+        RequestId::new(self.node, self.worker, number)
     }
 }
 
@@ -59,7 +56,7 @@ pub struct Phases {
 /// A request in progress. Dropping it frees its place; [`Visit::ends`] says how it went first.
 pub struct Visit {
     /// The platform's name for it.
-    pub id: String,
+    pub id: RequestId,
     /// Its phases.
     pub phases: Phases,
     /// Whether the client wants no body: it asked with HEAD.
@@ -127,11 +124,12 @@ impl Visit {
 
     /// Adds what every answer carries.
     pub fn mark(&self, headers: &mut HeaderMap, flight: Option<&Flight>) {
-        if let Ok(id) = HeaderValue::from_str(&self.id) {
+        if let Ok(id) = HeaderValue::from_bytes(&self.id.digits()) {
             headers.insert(head::REQUEST_ID, id);
         }
-        let timing = self.timing(flight, now_ns());
-        if let Ok(timing) = HeaderValue::from_maybe_shared(bytes::Bytes::from(timing)) {
+        let mut timing = Timing::default();
+        self.time(&mut timing, flight, now_ns());
+        if let Ok(timing) = HeaderValue::from_bytes(timing.text()) {
             headers.append(SERVER_TIMING, timing);
         }
         if let (Some(flight), Some(permit)) = (flight, &self.permit) {
@@ -140,33 +138,26 @@ impl Visit {
         }
     }
 
-    fn timing(&self, flight: Option<&Flight>, now: u64) -> String {
+    fn time(&self, timing: &mut Timing, flight: Option<&Flight>, now: u64) {
         let Phases { began, routed, admitted } = self.phases;
-        let mut text = String::with_capacity(96);
-        let phase = |text: &mut String, name: &str, from: u64, to: u64| {
-            text.push_str(name);
-            text.push_str(";dur=");
-            milliseconds(text, to.saturating_sub(from));
-        };
         let routed = if routed == 0 { now } else { routed };
-        phase(&mut text, "route", began, routed);
+        timing.phase("route", began, routed);
         if admitted == 0 {
-            return text;
+            return;
         }
-        phase(&mut text, ", queue", routed, admitted);
+        timing.phase(", queue", routed, admitted);
         if let Some(flight) = flight {
             let spawned = flight.spawned_at_ns();
             let spawned = if spawned == 0 { now } else { spawned };
-            phase(&mut text, ", spawn", admitted, spawned);
-            text.push_str(match flight.start() {
+            timing.phase(", spawn", admitted, spawned);
+            timing.push(match flight.start() {
                 Start::Cold => ";desc=\"cold\"",
                 Start::Spawned => ";desc=\"spawned\"",
                 Start::Warm => ";desc=\"warm\"",
                 Start::Reused => ";desc=\"reused\"",
             });
-            phase(&mut text, ", guest", spawned, now);
+            timing.phase(", guest", spawned, now);
         }
-        text
     }
 
     /// Counts and logs how the guest ended.
@@ -185,7 +176,7 @@ impl Visit {
         match outcome {
             Outcome::Completed => {
                 account.completed.increment(1);
-                tracing::debug!(id = self.id, tenant = %route.tenant, function = %route.function, cpu_ns, "answered");
+                tracing::debug!(id = %self.id, tenant = %route.tenant, function = %route.function, cpu_ns, "answered");
             }
             failure => {
                 let code = failure.code();
@@ -193,7 +184,7 @@ impl Visit {
                 metrics::counter!("spawnpoint_requests_failed_total", "tenant" => tenant, "function" => function, "code" => code).increment(1);
                 if account.may_log(now_ns()) {
                     let detail = failure.detail();
-                    tracing::info!(id = self.id, tenant = %route.tenant, function = %route.function, version = %live.number, code, detail, cpu_ms, memory_peak, "a call failed");
+                    tracing::info!(id = %self.id, tenant = %route.tenant, function = %route.function, version = %live.number, code, detail, cpu_ms, memory_peak, "a call failed");
                 }
             }
         }
@@ -205,9 +196,9 @@ impl Visit {
         let code = rejection.code();
         metrics::counter!("spawnpoint_requests_rejected_total", "code" => code).increment(1);
         if let Rejection::HostError(why) = rejection {
-            tracing::error!(id = self.id, why, "a request could not be served");
+            tracing::error!(id = %self.id, why, "a request could not be served");
         } else {
-            tracing::debug!(id = self.id, code, "rejected");
+            tracing::debug!(id = %self.id, code, "rejected");
         }
     }
 }
@@ -222,9 +213,44 @@ impl Drop for Visit {
     }
 }
 
-/// Nanoseconds as milliseconds with three decimals, without going through floating point.
-fn milliseconds(text: &mut String, ns: u64) {
-    let us = ns / 1_000;
-    // Writing to a string cannot fail.
-    let _ = write!(text, "{}.{:03}", us / 1_000, us % 1_000);
+/// A `server-timing` field in the making, without an allocation.
+struct Timing {
+    text: [u8; Self::ROOM],
+    used: usize,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self { text: [0; Self::ROOM], used: 0 }
+    }
+}
+
+impl Timing {
+    /// Room for four phases of twenty digits each, with their names.
+    const ROOM: usize = 192;
+
+    fn push(&mut self, text: &str) {
+        let end = self.used + text.len();
+        if let Some(room) = self.text.get_mut(self.used..end) {
+            room.copy_from_slice(text.as_bytes());
+            self.used = end;
+        }
+    }
+
+    /// Milliseconds with three decimals, without going through floating point.
+    fn phase(&mut self, name: &str, from_ns: u64, to_ns: u64) {
+        let us = to_ns.saturating_sub(from_ns) / 1_000;
+        self.push(name);
+        self.push(";dur=");
+        let mut digits = itoa::Buffer::new();
+        self.push(digits.format(us / 1_000));
+        // A thousand more, for the zeros in front.
+        let decimals = digits.format(1_000 + us % 1_000);
+        self.push(".");
+        self.push(decimals.get(1..).unwrap_or(""));
+    }
+
+    fn text(&self) -> &[u8] {
+        self.text.get(..self.used).unwrap_or_default()
+    }
 }

@@ -29,6 +29,7 @@ use crate::engine::pool::{Bounds, Shelf};
 use crate::engine::ticker::Ticker;
 use crate::model::limits::{self, ServerLimits};
 use crate::net::listen::Arrival;
+use crate::net::outbox::Outbox;
 use crate::net::socket::{Link, Socket};
 use crate::tasks;
 
@@ -80,8 +81,10 @@ async fn run(hire: Hire) {
     let shelf = Shelf::new(ticker.pulse(), bounds);
     let watch = Rc::new(Watch::default());
     let server_limits = face.limits;
-    let ids = Ids::new(node, index);
-    let desk = Rc::new(Desk { face, shelf: shelf.clone(), watch: watch.clone(), ids });
+    let ids = Ids::new(node, u8::try_from(index).unwrap_or(u8::MAX));
+    let outbox = Rc::new(Outbox::default());
+    tasks::local(outbox.clone().run());
+    let desk = Rc::new(Desk { face, shelf: shelf.clone(), watch: watch.clone(), outbox, ids });
     tasks::local(shelf.clone().janitor());
     tasks::local(watch.clone().run(server_limits));
     let mut settle = tokio::time::interval(Duration::from_secs(1));
@@ -144,7 +147,7 @@ async fn connection(desk: Rc<Desk>, arrival: Arrival) {
             return;
         }
     };
-    let link = Link::new(stream, peer.ip(), now_ms);
+    let link = Link::new(stream, peer.ip(), now_ms, desk.outbox.clone());
     desk.watch.link(&link);
     let builder = builder(&desk.face.limits);
     let io = TokioIo::new(Socket(link.clone()));
@@ -201,6 +204,14 @@ where
         if self.link.take_closing() {
             self.serving.as_mut().close();
         }
-        self.serving.as_mut().poll(cx)
+        // Only what the kernel did not take at once; the HTTP library believes it gone.
+        if self.link.is_blocked() && matches!(self.link.poll_held(cx), Poll::Ready(Err(_))) {
+            return Poll::Ready(Ok(()));
+        }
+        let polled = self.serving.as_mut().poll(cx);
+        if polled.is_ready() {
+            self.link.send_held();
+        }
+        polled
     }
 }

@@ -4,6 +4,7 @@ pub mod limits;
 pub mod manifest;
 pub mod name;
 pub mod outcome;
+pub mod request_id;
 pub mod version;
 
 #[cfg(test)]

@@ -2,4 +2,5 @@
 
 pub mod body;
 pub mod listen;
+pub mod outbox;
 pub mod socket;

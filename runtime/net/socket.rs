@@ -12,6 +12,11 @@ use http::HeaderValue;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
+use super::outbox::Outbox;
+
+/// Bytes a connection may hold until its thread sends; whatever is larger is written at once.
+const HELD: usize = 16 * 1024;
+
 /// What is known of one connection. Shared by its socket, its requests and the watch, on one thread.
 pub struct Link {
     stream: RefCell<TcpStream>,
@@ -33,12 +38,19 @@ pub struct Link {
     closing: Cell<bool>,
     waker: RefCell<Option<Waker>>,
     clock: fn() -> u64,
+    outbox: Rc<Outbox>,
+    /// Written by the HTTP library, not yet by the kernel.
+    held: RefCell<Vec<u8>>,
+    /// Whether the outbox will send what is held.
+    queued: Cell<bool>,
+    /// Why what was held could not be sent.
+    failed: Cell<Option<io::ErrorKind>>,
 }
 
 impl Link {
     /// Wraps a socket. `clock` gives milliseconds and is never zero.
     #[must_use]
-    pub fn new(stream: TcpStream, peer: IpAddr, clock: fn() -> u64) -> Rc<Self> {
+    pub fn new(stream: TcpStream, peer: IpAddr, clock: fn() -> u64, outbox: Rc<Outbox>) -> Rc<Self> {
         Rc::new(Self {
             stream: RefCell::new(stream),
             address: HeaderValue::from_str(&peer.to_canonical().to_string())
@@ -53,6 +65,10 @@ impl Link {
             closing: Cell::new(false),
             waker: RefCell::default(),
             clock,
+            outbox,
+            held: RefCell::default(),
+            queued: Cell::new(false),
+            failed: Cell::new(None),
         })
     }
 
@@ -124,6 +140,58 @@ impl Link {
         }
     }
 
+    /// Sends what is held as far as the kernel takes it; the connection itself sees to the rest.
+    pub fn send_held(&self) {
+        self.queued.set(false);
+        let mut held = self.held.borrow_mut();
+        if held.is_empty() {
+            return;
+        }
+        let sent = self.stream.borrow().try_write(&held);
+        match sent {
+            Ok(sent) if sent == held.len() => {
+                held.clear();
+                self.blocked_since_ms.set(0);
+                return;
+            }
+            Ok(sent) => drop(held.drain(..sent)),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => {
+                held.clear();
+                self.failed.set(Some(error.kind()));
+            }
+        }
+        if self.blocked_since_ms.get() == 0 {
+            self.blocked_since_ms.set((self.clock)());
+        }
+        self.wake();
+    }
+
+    /// Sends what is held and has the connection woken when the kernel takes more. Does nothing while the outbox has
+    /// it in hand.
+    pub fn poll_held(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if let Some(kind) = self.failed.get() {
+            return Poll::Ready(Err(kind.into()));
+        }
+        let mut held = self.held.borrow_mut();
+        while !held.is_empty() {
+            let polled = Pin::new(&mut *self.stream.borrow_mut()).poll_write(cx, &held);
+            match self.wrote(polled) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Ok(sent)) => drop(held.drain(..sent)),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Whether something is held that the outbox could not send.
+    #[must_use]
+    pub fn is_blocked(&self) -> bool {
+        !self.queued.get() && (self.failed.get().is_some() || !self.held.borrow().is_empty())
+    }
+
     fn wrote<T>(&self, polled: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if polled.is_ready() {
             self.blocked_since_ms.set(0);
@@ -154,8 +222,24 @@ impl AsyncRead for Socket {
     }
 }
 
+impl Socket {
+    /// Takes bytes that are to leave with others, or says that they are too many for that.
+    fn hold<'a>(&self, bytes: impl Iterator<Item = &'a [u8]>, many: usize) -> bool {
+        let mut held = self.0.held.borrow_mut();
+        let room = many <= HELD.saturating_sub(held.len());
+        if room {
+            bytes.for_each(|bytes| held.extend_from_slice(bytes));
+        }
+        room
+    }
+}
+
 impl AsyncWrite for Socket {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        if self.hold(std::iter::once(bytes), bytes.len()) {
+            return Poll::Ready(Ok(bytes.len()));
+        }
+        std::task::ready!(self.0.poll_held(cx))?;
         let polled = Pin::new(&mut *self.0.stream.borrow_mut()).poll_write(cx, bytes);
         self.0.wrote(polled)
     }
@@ -165,6 +249,11 @@ impl AsyncWrite for Socket {
         cx: &mut Context<'_>,
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        let many = bytes.iter().map(|bytes| bytes.len()).sum();
+        if self.hold(bytes.iter().map(|bytes| &**bytes), many) {
+            return Poll::Ready(Ok(many));
+        }
+        std::task::ready!(self.0.poll_held(cx))?;
         let polled = Pin::new(&mut *self.0.stream.borrow_mut()).poll_write_vectored(cx, bytes);
         self.0.wrote(polled)
     }
@@ -173,11 +262,21 @@ impl AsyncWrite for Socket {
         true
     }
 
+    /// Ready once what is held is in the outbox, which sends it in this turn.
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut *self.0.stream.borrow_mut()).poll_flush(cx)
+        let link = &self.0;
+        if link.is_blocked() && link.blocked_since_ms.get() != 0 {
+            return link.poll_held(cx);
+        }
+        if !link.queued.get() && !link.held.borrow().is_empty() {
+            link.queued.set(true);
+            link.outbox.add(link);
+        }
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        std::task::ready!(self.0.poll_held(cx))?;
         Pin::new(&mut *self.0.stream.borrow_mut()).poll_shutdown(cx)
     }
 }
