@@ -237,6 +237,12 @@ impl Deployer {
         }
     }
 
+    /// What answers, and what its calls left behind.
+    #[must_use]
+    pub fn table(&self) -> &Table {
+        &self.table
+    }
+
     /// Moves the activation, in the catalog and then in the table.
     ///
     /// # Errors
