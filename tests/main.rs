@@ -31,6 +31,9 @@ mod isolation;
 // Every limit of a guest.
 mod limits;
 
+// What calls leave behind.
+mod records;
+
 // Which function a request reaches, and what it is told.
 mod routing;
 // Requests at the edge of what is routed.

@@ -73,3 +73,6 @@ impl fmt::Write for Bounded {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,21 @@
 //! What holds of notes.
 
 use super::{BYTES, LINES, Notes};
+use crate::host::meter::Meter;
+use crate::model::frame::Frame;
 use proptest::prelude::*;
+
+#[test]
+fn what_one_call_printed_is_not_the_next_ones() {
+    let meter = Meter::default();
+    meter.says(b"one");
+    meter.failed_at(vec![Frame::new(Some("f"), 1, None)]);
+    meter.forgive();
+    meter.says(b"two");
+    let (lines, frames) = meter.take_notes().into_parts();
+    assert_eq!((lines, frames), (vec![b"two".to_vec()], vec![]));
+    assert_eq!(meter.take_notes().into_parts(), (vec![], vec![]));
+}
 
 proptest! {
     #[test]
