@@ -29,8 +29,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Wanted {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
-        let (codes, rest): (Vec<_>, Vec<_>) =
-            pairs(parts)?.into_iter().partition(|(name, _)| name == "code");
+        let (codes, rest): (Vec<_>, Vec<_>) = pairs(parts)?.into_iter().partition(|(name, _)| name == "code");
         let page = Page::read(rest, "`after`, `limit` and `code`")?;
         let code = codes.into_iter().next_back().map(|(_, code)| code);
         if let Some(code) = code.as_deref().filter(|code| *code != GOOD && !CODES.contains(code)) {

@@ -36,8 +36,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Page {
 /// The query as it was given.
 pub(super) fn pairs(parts: &Parts) -> Result<Vec<(String, String)>, Refusal> {
     let query = Query::<Vec<(String, String)>>::try_from_uri(&parts.uri);
-    let Query(query) =
-        query.map_err(|error| Refusal::new(Code::InvalidQuery, cut(&error.body_text())))?;
+    let Query(query) = query.map_err(|error| Refusal::new(Code::InvalidQuery, cut(&error.body_text())))?;
     Ok(query)
 }
 
@@ -58,9 +57,7 @@ impl Page {
                 }
                 other => {
                     let other = other.escape_default();
-                    return Err(refuse(format!(
-                        "`{other}` is no parameter: allowed are {allowed}"
-                    )));
+                    return Err(refuse(format!("`{other}` is no parameter: allowed are {allowed}")));
                 }
             }
         }

@@ -17,7 +17,9 @@ use utoipa_axum::routes;
 
 use super::problem::{Code, Refusal, cut};
 use super::state::{Admin, AdminState};
-use super::{activation, auth, cold, deploys, failures, functions, health, openapi, tenants, usage, versions};
+use super::{
+    activation, auth, cold, deploys, failures, functions, health, openapi, tenants, usage, versions,
+};
 
 /// The admin API.
 pub fn router(state: AdminState) -> Router {

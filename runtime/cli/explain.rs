@@ -36,7 +36,8 @@ pub(super) fn told(of: &Invocation) -> String {
     let mut text = String::new();
     let (tenant, function, version) = (&of.tenant, &of.function, of.version);
     // Writing to a string does not fail.
-    let _ = writeln!(text, "{}  {tenant}/{function} version {version}, {} ago", of.code, print::age(of.at_ms));
+    let _ =
+        writeln!(text, "{}  {tenant}/{function} version {version}, {} ago", of.code, print::age(of.at_ms));
     let _ = writeln!(text, "{}{}\n", what(&of.code), measure(of));
     if let Some(advice) = advice(of) {
         let _ = writeln!(text, "what to do  {advice}");
@@ -62,7 +63,9 @@ pub(super) fn told(of: &Invocation) -> String {
     }
     listed(&mut text, "backtrace, innermost first", of.backtrace.iter().enumerate());
     if of.backtrace.iter().any(|frame| frame.starts_with("function ")) {
-        text.push_str("  (the module has no names: build it without stripping them, in Rust `strip = \"debuginfo\"`)\n");
+        text.push_str(
+            "  (the module has no names: build it without stripping them, in Rust `strip = \"debuginfo\"`)\n",
+        );
     }
     listed(&mut text, "its last lines", of.log.iter().enumerate());
     text
@@ -85,7 +88,9 @@ fn what(code: &str) -> &'static str {
         "guest_trap" => "The function crashed: its WebAssembly trapped, or it exited",
         "cpu_limit" => "The function used more CPU time than it may and was stopped",
         "timeout" => "The function took longer than it may and was stopped",
-        "memory_limit" => "The function asked for more memory than it may have, and failed when it was refused",
+        "memory_limit" => {
+            "The function asked for more memory than it may have, and failed when it was refused"
+        }
         "no_response" => "The function returned without an answer",
         "bad_response" => "The function's answer is not valid HTTP",
         "guest_error" => "The function answered with an error code instead of a response",

@@ -178,7 +178,9 @@ impl Table {
         let mut routes = Routes::clone(&self.routes.load());
         let old = Arc::make_mut(routes.tenants.get_mut(tenant)?).remove(function);
         self.routes.store(Arc::new(routes));
-        old.iter().for_each(|route| self.records.forget(&route.shared.account));
+        if let Some(route) = &old {
+            self.records.forget(&route.shared.account);
+        }
         old
     }
 
@@ -189,7 +191,9 @@ impl Table {
         let old = routes.tenants.remove(tenant);
         self.routes.store(Arc::new(routes));
         let old: Vec<_> = old.map(|functions| functions.values().cloned().collect()).unwrap_or_default();
-        old.iter().for_each(|route| self.records.forget(&route.shared.account));
+        for route in &old {
+            self.records.forget(&route.shared.account);
+        }
         self.records.forget_tenant(tenant);
         old
     }

@@ -45,10 +45,12 @@ impl Default for Bounds {
 /// The records of one function.
 struct Kept {
     tenant: TenantName,
-    /// For each code, oldest first, each record with its number.
-    rings: Vec<(&'static str, VecDeque<(u64, Arc<Record>)>)>,
+    rings: Vec<(&'static str, Ring)>,
     touched: u64,
 }
+
+/// The records of one code, oldest first, each with its number.
+type Ring = VecDeque<(u64, Arc<Record>)>;
 
 #[derive(Clone, Copy)]
 struct Place {
@@ -235,13 +237,13 @@ impl Book {
 }
 
 impl Kept {
-    fn ring(&self, code: &str) -> Option<&VecDeque<(u64, Arc<Record>)>> {
+    fn ring(&self, code: &str) -> Option<&Ring> {
         self.rings.iter().find(|(of, _)| *of == code).map(|(_, ring)| ring)
     }
 
-    fn ring_mut(&mut self, code: &'static str) -> &mut VecDeque<(u64, Arc<Record>)> {
+    fn ring_mut(&mut self, code: &'static str) -> &mut Ring {
         let at = self.rings.iter().position(|(of, _)| *of == code).unwrap_or_else(|| {
-            self.rings.push((code, VecDeque::new()));
+            self.rings.push((code, Ring::new()));
             self.rings.len() - 1
         });
         &mut self.rings[at].1

@@ -21,7 +21,7 @@ proptest! {
     #[test]
     fn the_last_lines_are_kept_within_bounds(lengths in prop::collection::vec(0_usize..3_000, 0..60)) {
         let mut notes = Notes::default();
-        let all: Vec<Vec<u8>> = lengths.iter().enumerate().map(|(n, len)| vec![n as u8; *len]).collect();
+        let all: Vec<Vec<u8>> = lengths.iter().zip(0_u8..).map(|(len, n)| vec![n; *len]).collect();
         for line in &all {
             notes.line(line);
         }
