@@ -139,6 +139,11 @@ fn a_table_that_grew_too_far_is_told_as_such() {
     let limit = shown["limit"].as_u64().expect("a limit");
     assert!(shown["used"].as_u64().expect("a number") > limit, "{shown}");
     assert!(["table_elements", "memory_bytes"].contains(&shown["limit_key"].as_str().unwrap()), "{shown}");
+    // Without a name a function is a number; the place is the one of the instruction in what was uploaded.
+    let backtrace = texts(&shown["backtrace"]);
+    let place = backtrace[0].strip_prefix("function 0 @ 0x").expect("a function without a name");
+    let at = usize::from_str_radix(place, 16).expect("a place");
+    assert_eq!(wat("table_grow")[at..at + 2], [0x00, 0x0b], "`unreachable`, and the function's end");
 }
 
 #[test]
