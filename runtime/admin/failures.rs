@@ -76,10 +76,10 @@ pub(super) async fn list(
     let (mut found, mut next, mut totals) = (Vec::new(), None, Totals::default());
     // A function of which no version is active has no route, and nothing left behind.
     if let Some(route) = routes.find(path.tenant.as_str(), path.function.as_str()) {
-        let account = &route.shared.account;
+        let ledger = &route.shared.ledger;
         let code = wanted.code.as_deref();
-        (found, next) = table.records.page(account, code, after, wanted.page.limit);
-        totals = account.totals();
+        (found, next) = table.records.page(ledger, code, after, wanted.page.limit);
+        totals = ledger.totals();
     }
     Ok(Json(Failures {
         failures: found.iter().map(|record| shown(record)).collect(),

@@ -44,7 +44,7 @@ pub(super) async fn get(
     let mut sum = table.records.retired(&tenant);
     let mut used: Vec<(&FunctionName, Totals)> = Vec::new();
     for route in routes.of(tenant.as_str()) {
-        let totals = route.shared.account.totals();
+        let totals = route.shared.ledger.totals();
         sum += totals;
         if totals.invocations() > 0 && after.as_ref().is_none_or(|after| *after < route.function) {
             used.push((&route.function, totals));

@@ -9,7 +9,7 @@ use arc_swap::ArcSwap;
 
 use super::live::Live;
 use crate::model::name::{FunctionName, TenantName};
-use crate::records::{Account, Records};
+use crate::records::{Ledger, Records};
 
 /// All live routes.
 #[derive(Default)]
@@ -50,7 +50,7 @@ pub struct Shared {
     /// The second in which failures were last logged, and how many were: a storm must not fill the log.
     pub logged: AtomicU64,
     /// What its calls used, and the way to their records.
-    pub account: Arc<Account>,
+    pub ledger: Arc<Ledger>,
     /// For weighing versions.
     turn: AtomicU32,
 }
@@ -68,7 +68,7 @@ impl Shared {
             completed: metrics::counter!("spawnpoint_requests_completed_total", &labels),
             cpu_us: metrics::counter!("spawnpoint_guest_cpu_microseconds_total", &labels),
             logged: AtomicU64::new(0),
-            account: records.open(tenant, function),
+            ledger: records.open(tenant, function),
             turn: AtomicU32::new(0),
         })
     }
@@ -179,7 +179,7 @@ impl Table {
         let old = Arc::make_mut(routes.tenants.get_mut(tenant)?).remove(function);
         self.routes.store(Arc::new(routes));
         if let Some(route) = &old {
-            self.records.forget(&route.shared.account);
+            self.records.forget(&route.shared.ledger);
         }
         old
     }
@@ -192,7 +192,7 @@ impl Table {
         self.routes.store(Arc::new(routes));
         let old: Vec<_> = old.map(|functions| functions.values().cloned().collect()).unwrap_or_default();
         for route in &old {
-            self.records.forget(&route.shared.account);
+            self.records.forget(&route.shared.ledger);
         }
         self.records.forget_tenant(tenant);
         old

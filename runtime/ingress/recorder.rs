@@ -1,4 +1,4 @@
-//! What a call leaves behind: its use in its function's account, and a record if it failed or is one of the sample.
+//! What a call leaves behind: its use in its function's ledger, and a record if it failed or is one of the sample.
 //! Must never allocate or lock for a call that leaves no record, nor show any of this to the public.
 
 use super::flight::Flight;
@@ -15,7 +15,7 @@ pub(super) fn account(
     outcome: &Outcome,
     (flight, used): (Option<&Flight>, Used),
 ) {
-    let account = &permit.route.shared.account;
+    let ledger = &permit.route.shared.ledger;
     let ended_ns = match visit.head_ns.get() {
         // A whole answer ends where its head is made, without another look at the clock.
         head_ns if head_ns > 0 && !visit.streams => head_ns,
@@ -23,8 +23,8 @@ pub(super) fn account(
     };
     let wall_ns = ended_ns.saturating_sub(visit.phases.began);
     let leaves_record = match outcome {
-        Outcome::Completed => account.good(used.cpu_ns, wall_ns, ended_ns),
-        failure => account.failed(failure.code(), used.cpu_ns, wall_ns, ended_ns),
+        Outcome::Completed => ledger.good(used.cpu_ns, wall_ns, ended_ns),
+        failure => ledger.failed(failure.code(), used.cpu_ns, wall_ns, ended_ns),
     };
     if !leaves_record {
         return;
@@ -32,7 +32,7 @@ pub(super) fn account(
     let (log, backtrace) = flight.map(Flight::take_notes).unwrap_or_default().into_parts();
     let spent = Spent { cpu_ns: used.cpu_ns, wall_ns, peak_memory_bytes: used.memory_peak };
     let answer_bytes = flight.map_or(0, |flight| flight.answer_bytes.get());
-    account.keep(Record {
+    ledger.keep(Record {
         id: visit.id,
         tenant: permit.route.tenant.clone(),
         function: permit.route.function.clone(),

@@ -6,7 +6,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use super::account::{GOOD, Totals};
+use super::ledger::{GOOD, Totals};
 use super::record::Record;
 use crate::model::name::TenantName;
 use crate::model::request_id::RequestId;

@@ -1,8 +1,8 @@
 //! What calls leave behind: counts for each function, and bounded records of the failed ones and of a few good ones.
 //! Must never make a call wait for more than one short lock, nor let one function, code or tenant push out another's.
 
-mod account;
 mod book;
+mod ledger;
 mod record;
 
 #[cfg(test)]
@@ -14,8 +14,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use crate::model::name::{FunctionName, TenantName};
 use crate::model::request_id::RequestId;
 
-pub use account::{Account, CODES, GOOD, Totals};
 pub use book::{Bounds, Cursor, Page};
+pub use ledger::{CODES, GOOD, Ledger, Totals};
 pub use record::{Phases, Record, Spent, Use};
 
 use book::Book;
@@ -46,10 +46,10 @@ fn locked(book: &Mutex<Book>) -> MutexGuard<'_, Book> {
 }
 
 impl Records {
-    /// The account of a function that has none yet.
+    /// The ledger of a function that has none yet.
     #[must_use]
-    pub fn open(&self, tenant: &TenantName, function: &FunctionName) -> Arc<Account> {
-        Arc::new(Account::new(self.book.clone(), tenant.clone(), function.clone()))
+    pub fn open(&self, tenant: &TenantName, function: &FunctionName) -> Arc<Ledger> {
+        Arc::new(Ledger::new(self.book.clone(), tenant.clone(), function.clone()))
     }
 
     /// Since when there are records and counts, in milliseconds since 1970.
@@ -68,20 +68,20 @@ impl Records {
     #[must_use]
     pub fn page(
         &self,
-        account: &Account,
+        ledger: &Ledger,
         code: Option<&str>,
         after: Option<Cursor>,
         limit: usize,
     ) -> (Page, Option<Cursor>) {
-        locked(&self.book).page(account.key(), code, after, limit)
+        locked(&self.book).page(ledger.key(), code, after, limit)
     }
 
     /// Forgets a function that was removed; what it used stays in its tenant's sum.
-    pub fn forget(&self, account: &Account) {
+    pub fn forget(&self, ledger: &Ledger) {
         let mut book = locked(&self.book);
-        if account.close() {
-            book.forget(account.key());
-            book.retire(account.tenant(), account.totals());
+        if ledger.close() {
+            book.forget(ledger.key());
+            book.retire(ledger.tenant(), ledger.totals());
         }
     }
 

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::book::{Book, Bounds};
 use super::record::BYTES;
-use super::{Account, CODES, Cursor, GOOD, Phases, Record, Records, Spent};
+use super::{CODES, Cursor, GOOD, Ledger, Phases, Record, Records, Spent};
 use crate::model::frame::Frame;
 use crate::model::outcome::Outcome;
 use crate::model::request_id::RequestId;
@@ -33,7 +33,7 @@ fn record(number: u64, tenant: &str, code: &'static str, padding: usize) -> Reco
     }
 }
 
-fn account(records: &Records, tenant: &str, function: &str) -> Arc<Account> {
+fn ledger(records: &Records, tenant: &str, function: &str) -> Arc<Ledger> {
     records.open(&tenant.parse().unwrap(), &function.parse().unwrap())
 }
 
@@ -60,33 +60,33 @@ fn every_code_of_an_outcome_has_its_place() {
 
 #[test]
 fn one_good_call_in_a_thousand_is_sampled_and_at_most_one_a_second() {
-    let account = account(&Records::default(), "t", "f");
-    let sampled = |calls: u64, now: u64| (0..calls).filter(|_| account.good(1, 2, now)).count();
+    let ledger = ledger(&Records::default(), "t", "f");
+    let sampled = |calls: u64, now: u64| (0..calls).filter(|_| ledger.good(1, 2, now)).count();
     assert_eq!(sampled(1, SECOND), 1, "the first one");
     assert_eq!(sampled(1_023, 2 * SECOND), 0);
     assert_eq!(sampled(1, 2 * SECOND), 1);
     assert_eq!(sampled(50_000, 3 * SECOND), 1);
     assert_eq!(sampled(50_000, 3 * SECOND + 5), 0);
-    let totals = account.totals();
+    let totals = ledger.totals();
     assert_eq!((totals.good, totals.cpu_ns, totals.wall_ns), (101_025, 101_025, 202_050));
 }
 
 #[test]
 fn a_storm_is_counted_whole_and_recorded_in_part() {
-    let account = account(&Records::default(), "t", "f");
-    let recorded = |code: &str, now: u64| (0..50_000).filter(|_| account.failed(code, 1, 1, now)).count();
+    let ledger = ledger(&Records::default(), "t", "f");
+    let recorded = |code: &str, now: u64| (0..50_000).filter(|_| ledger.failed(code, 1, 1, now)).count();
     assert_eq!(recorded("guest_trap", SECOND), 128);
     assert_eq!(recorded("timeout", SECOND), 128, "one kind does not use up another's");
     assert_eq!(recorded("guest_trap", 2 * SECOND), 128);
-    assert_eq!(account.totals().invocations(), 150_000);
-    let counts: HashMap<_, _> = account.totals().by_code().collect();
+    assert_eq!(ledger.totals().invocations(), 150_000);
+    let counts: HashMap<_, _> = ledger.totals().by_code().collect();
     assert_eq!(counts, HashMap::from([("guest_trap", 100_000), ("timeout", 50_000)]));
 }
 
 #[test]
 fn nothing_is_kept_of_a_function_that_was_removed_but_its_part_of_the_sum() {
     let records = Records::default();
-    let (gone, stays) = (account(&records, "t", "gone"), account(&records, "t", "stays"));
+    let (gone, stays) = (ledger(&records, "t", "gone"), ledger(&records, "t", "stays"));
     assert!(gone.failed("timeout", 5, 7, SECOND));
     gone.keep(record(1, "t", "timeout", 0));
     stays.keep(record(2, "t", "timeout", 0));
@@ -107,16 +107,16 @@ fn nothing_is_kept_of_a_function_that_was_removed_but_its_part_of_the_sum() {
 #[test]
 fn the_first_page_has_the_newest_of_each_code() {
     let records = Records::default();
-    let account = account(&records, "t", "f");
+    let ledger = ledger(&records, "t", "f");
     for number in 0..40 {
-        account.keep(record(number, "t", "guest_trap", 0));
+        ledger.keep(record(number, "t", "guest_trap", 0));
     }
-    account.keep(record(40, "t", GOOD, 0));
-    account.keep(record(41, "t", "timeout", 0));
+    ledger.keep(record(40, "t", GOOD, 0));
+    ledger.keep(record(41, "t", "timeout", 0));
     for number in 42..90 {
-        account.keep(record(number, "t", "cpu_limit", 0));
+        ledger.keep(record(number, "t", "cpu_limit", 0));
     }
-    let (first, next) = records.page(&account, None, None, 5);
+    let (first, next) = records.page(&ledger, None, None, 5);
     let shown: Vec<_> = first.iter().map(|each| each.code).collect();
     assert_eq!(shown, ["cpu_limit", "timeout", "guest_trap", "cpu_limit", "cpu_limit"]);
     assert_eq!(first[2].id, RequestId::new(1, 2, 39));
@@ -125,13 +125,13 @@ fn the_first_page_has_the_newest_of_each_code() {
     while let Some(cursor) = after {
         let again: Cursor = cursor.to_string().parse().unwrap();
         assert_eq!(again, cursor);
-        let (page, next) = records.page(&account, None, Some(cursor), 7);
+        let (page, next) = records.page(&ledger, None, Some(cursor), 7);
         assert!(!page.is_empty() && page.len() <= 7);
         (all, after) = (all + page.len(), next);
     }
     assert_eq!(all, 32 + 32 + 1, "no good call is a failure");
-    assert_eq!(records.page(&account, Some(GOOD), None, 5).0.len(), 1);
-    assert_eq!(records.page(&account, Some("timeout"), None, 5).0[0].id, RequestId::new(1, 2, 41));
+    assert_eq!(records.page(&ledger, Some(GOOD), None, 5).0.len(), 1);
+    assert_eq!(records.page(&ledger, Some("timeout"), None, 5).0[0].id, RequestId::new(1, 2, 41));
 }
 
 #[test]

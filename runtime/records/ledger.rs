@@ -1,4 +1,4 @@
-//! One function's account: what all its calls used, and which of them leave a record.
+//! One function's ledger: what all its calls used, and which of them leave a record.
 //! Must never take a lock, or allocate, for a call that leaves none.
 
 use std::ops::AddAssign;
@@ -11,7 +11,7 @@ use super::record::Record;
 use crate::model::name::{FunctionName, TenantName};
 
 /// Counts of one function, and the way to its records.
-pub struct Account {
+pub struct Ledger {
     key: u64,
     tenant: TenantName,
     function: FunctionName,
@@ -85,7 +85,7 @@ fn place(code: &str) -> usize {
     CODES.iter().position(|each| *each == code).unwrap_or(CODES.len() - 1)
 }
 
-impl Account {
+impl Ledger {
     pub(super) fn new(book: Arc<Mutex<Book>>, tenant: TenantName, function: FunctionName) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         Self {
