@@ -2,12 +2,15 @@
 //! Must never be written but under the one writer's lock, and never wait for a reader.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 
 use super::live::Live;
+use crate::engine::lanes::Group;
+use crate::engine::program::ProgramId;
 use crate::model::name::{FunctionName, TenantName};
 use crate::records::{Ledger, Records};
 
@@ -36,6 +39,8 @@ pub struct Route {
     pub shared: Arc<Shared>,
     /// The versions that answer, each with its weight; at most eight.
     pub versions: Vec<(Arc<Live>, u32)>,
+    /// Whose turn its heavy calls take: its tenant's.
+    pub group: Group,
     total: u64,
 }
 
@@ -93,7 +98,8 @@ impl Route {
         versions: Vec<(Arc<Live>, u32)>,
     ) -> Self {
         let total = versions.iter().map(|(_, weight)| u64::from(*weight)).sum();
-        Self { tenant, function, shared, versions, total }
+        let group = Group(BuildHasherDefault::<DefaultHasher>::default().hash_one(&tenant));
+        Self { tenant, function, shared, versions, group, total }
     }
 
     /// The version whose turn it is. A route without versions answers nobody.
@@ -125,6 +131,13 @@ impl Routes {
     /// Every route of a tenant.
     pub fn of(&self, tenant: &str) -> impl Iterator<Item = &Arc<Route>> {
         self.tenants.get(tenant).into_iter().flat_map(|functions| functions.values())
+    }
+
+    /// Who owns a program: tenant and function.
+    #[must_use]
+    pub fn owner(&self, program: ProgramId) -> Option<(&TenantName, &FunctionName)> {
+        let of = |route: &&Arc<Route>| route.versions.iter().any(|(live, _)| live.id == program);
+        self.all().find(of).map(|route| (&route.tenant, &route.function))
     }
 
     /// Every route.

@@ -6,11 +6,13 @@ use std::collections::{HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use super::instance::{Call, Instance, spawn_ahead};
+use super::instance::{Call, Instance, Remains, spawn_ahead};
+use super::lanes::{Group, HeavyLane};
 use super::program::{Program, ProgramId, SpawnError};
 use super::sizing::Sizing;
 use super::ticker::Pulse;
@@ -25,6 +27,9 @@ const AHEAD: Duration = Duration::from_secs(2);
 /// The instances of one thread.
 pub struct Shelf {
     pulse: Pulse,
+    heavy: HeavyLane,
+    /// Instances of this thread that ended in the heavy lane; written there, taken off `live` here.
+    gone: Arc<AtomicU32>,
     bounds: Bounds,
     pools: RefCell<HashMap<ProgramId, Pool>>,
     bin: RefCell<Vec<Waste>>,
@@ -59,7 +64,7 @@ struct Pool {
 
 /// What is thrown away: a whole call, or what a call left behind.
 enum Waste {
-    Call(#[expect(dead_code, reason = "held to be dropped")] Call),
+    Remains(#[expect(dead_code, reason = "held to be dropped")] Remains),
     Instance(#[expect(dead_code, reason = "held to be dropped")] Box<Instance>),
 }
 
@@ -80,9 +85,11 @@ fn now_ms() -> u64 {
 impl Shelf {
     /// An empty shelf.
     #[must_use]
-    pub fn new(pulse: Pulse, bounds: Bounds) -> Rc<Self> {
+    pub fn new(pulse: Pulse, heavy: HeavyLane, bounds: Bounds) -> Rc<Self> {
         Rc::new(Self {
             pulse,
+            heavy,
+            gone: Arc::default(),
             bounds,
             pools: RefCell::default(),
             bin: RefCell::default(),
@@ -99,9 +106,17 @@ impl Shelf {
         &self.pulse
     }
 
-    /// Instances that exist on this thread.
-    #[must_use]
+    /// Has the heavy lane go on with a call.
+    pub fn give_away(&self, call: &mut Call, group: Group) {
+        call.give_away(&self.heavy, group, &self.gone);
+    }
+
+    /// Instances that exist on this thread's account.
     pub fn live(&self) -> u32 {
+        if self.gone.load(Relaxed) > 0 {
+            let gone = self.gone.swap(0, Relaxed);
+            self.live.set(self.live.get().saturating_sub(gone));
+        }
         self.live.get()
     }
 
@@ -140,13 +155,13 @@ impl Shelf {
 
     /// Makes room for one more instance, at the expense of waste and of other programs' ready instances.
     fn room(&self) -> bool {
-        if self.live.get() >= self.bounds.live {
+        if self.live() >= self.bounds.live {
             self.empty_bin();
         }
-        if self.live.get() >= self.bounds.live {
+        if self.live() >= self.bounds.live {
             self.shed();
         }
-        let room = self.live.get() < self.bounds.live;
+        let room = self.live() < self.bounds.live;
         if room {
             self.live.set(self.live.get() + 1);
         }
@@ -188,8 +203,10 @@ impl Shelf {
 
     /// A call that is not to be finished. Dropped later, off the request's path.
     pub fn abandon(&self, call: Call) {
-        self.bin.borrow_mut().push(Waste::Call(call));
-        self.work.notify_one();
+        if let Some(remains) = call.abandon() {
+            self.bin.borrow_mut().push(Waste::Remains(remains));
+            self.work.notify_one();
+        }
     }
 
     /// The room of a call whose instance never came to be, or is gone already.
@@ -200,7 +217,7 @@ impl Shelf {
     /// Drops what is in the bin. A panic of a destructor costs that store only.
     fn empty_bin(&self) {
         let waste = std::mem::take(&mut *self.bin.borrow_mut());
-        self.pulse.begin();
+        self.pulse.begin(None);
         for item in waste {
             let _ = catch_unwind(AssertUnwindSafe(|| drop(item)));
             self.release();
@@ -267,7 +284,7 @@ impl Shelf {
 
     /// The next program that lacks a ready instance, if a quarter of the room, and at least one place, is left for calls.
     fn next_wanted(&self) -> Option<(ProgramId, Arc<Program>, u64)> {
-        let room = self.live.get() < self.bounds.live - (self.bounds.live / 4).max(1);
+        let room = self.live() < self.bounds.live - (self.bounds.live / 4).max(1);
         let mut wanted = self.wanted.borrow_mut();
         let mut pools = self.pools.borrow_mut();
         while let Some(id) = wanted.front().copied() {

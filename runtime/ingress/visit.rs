@@ -184,6 +184,7 @@ impl Visit {
         recorder::account(self, permit, outcome, (flight, used));
         account.cpu_us.increment(cpu_ns / 1_000);
         let Permit { route, live } = permit;
+        live.weigh(cpu_ns);
         let cpu_ms = cpu_ns / 1_000_000;
         match outcome {
             Outcome::Completed => {
