@@ -32,6 +32,9 @@ mod lanes;
 // Every limit of a guest.
 mod limits;
 
+// What calls leave behind.
+mod records;
+
 // Which function a request reaches, and what it is told.
 mod routing;
 // Requests at the edge of what is routed.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 /// The rooms by floor, lowest first. A room uses only rooms of lower floors.
 const FLOORS: [&[&str]; 9] = [
     &["model"],
-    &["settings", "telemetry", "tasks"],
+    &["settings", "telemetry", "records", "tasks"],
     &["net", "storage"],
     &["catalog", "host"],
     &["engine"],

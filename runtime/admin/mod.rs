@@ -7,8 +7,10 @@ mod auth;
 mod cold;
 mod content_digest;
 mod deploys;
+mod failures;
 mod functions;
 mod health;
+mod instant;
 mod json;
 mod listen;
 mod multipart;
@@ -24,6 +26,7 @@ mod state;
 mod tenants;
 mod token;
 mod upload;
+mod usage;
 mod versions;
 pub mod wire;
 

@@ -237,6 +237,12 @@ impl Deployer {
         }
     }
 
+    /// What answers, and what its calls left behind.
+    #[must_use]
+    pub fn table(&self) -> &Table {
+        &self.table
+    }
+
     /// Moves the activation, in the catalog and then in the table.
     ///
     /// # Errors
@@ -283,7 +289,7 @@ impl Deployer {
         }
         let routes = snapshot.functions.into_iter().map(|active| {
             let (tenant, name) = (active.function.tenant.clone(), active.function.name.clone());
-            let shared = super::table::Shared::new(&tenant, &name);
+            let shared = super::table::Shared::new(&self.table.records, &tenant, &name);
             let lives = self.lives(&active.function, &active.versions, &[]);
             super::table::Route::new(tenant, name, shared, lives)
         });

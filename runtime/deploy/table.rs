@@ -12,12 +12,15 @@ use super::live::Live;
 use crate::engine::lanes::Group;
 use crate::engine::program::ProgramId;
 use crate::model::name::{FunctionName, TenantName};
+use crate::records::{Ledger, Records};
 
 /// All live routes.
 #[derive(Default)]
 pub struct Table {
     routes: ArcSwap<Routes>,
     writer: Mutex<()>,
+    /// What calls left behind: a function's part of it lives as long as its route.
+    pub records: Records,
 }
 
 /// One state of the table.
@@ -51,6 +54,8 @@ pub struct Shared {
     pub cpu_us: metrics::Counter,
     /// The second in which failures were last logged, and how many were: a storm must not fill the log.
     pub logged: AtomicU64,
+    /// What its calls used, and the way to their records.
+    pub ledger: Arc<Ledger>,
     /// For weighing versions.
     turn: AtomicU32,
 }
@@ -61,13 +66,14 @@ const LOGGED_PER_SECOND: u64 = 10;
 impl Shared {
     /// The account of a function that has none yet.
     #[must_use]
-    pub fn new(tenant: &TenantName, function: &FunctionName) -> Arc<Self> {
+    pub fn new(records: &Records, tenant: &TenantName, function: &FunctionName) -> Arc<Self> {
         let labels = [("tenant", tenant.to_string()), ("function", function.to_string())];
         Arc::new(Self {
             running: AtomicU32::new(0),
             completed: metrics::counter!("spawnpoint_requests_completed_total", &labels),
             cpu_us: metrics::counter!("spawnpoint_guest_cpu_microseconds_total", &labels),
             logged: AtomicU64::new(0),
+            ledger: records.open(tenant, function),
             turn: AtomicU32::new(0),
         })
     }
@@ -122,6 +128,11 @@ impl Routes {
         self.tenants.get(tenant)?.get(function)
     }
 
+    /// Every route of a tenant.
+    pub fn of(&self, tenant: &str) -> impl Iterator<Item = &Arc<Route>> {
+        self.tenants.get(tenant).into_iter().flat_map(|functions| functions.values())
+    }
+
     /// Who owns a program: tenant and function.
     #[must_use]
     pub fn owner(&self, program: ProgramId) -> Option<(&TenantName, &FunctionName)> {
@@ -166,7 +177,7 @@ impl Table {
         let old = functions.get(function).cloned();
         let shared = match &old {
             Some(old) => old.shared.clone(),
-            None => Shared::new(tenant, function),
+            None => Shared::new(&self.records, tenant, function),
         };
         let route = Route::new(tenant.clone(), function.clone(), shared, versions);
         functions.insert(function.clone(), Arc::new(route));
@@ -180,6 +191,9 @@ impl Table {
         let mut routes = Routes::clone(&self.routes.load());
         let old = Arc::make_mut(routes.tenants.get_mut(tenant)?).remove(function);
         self.routes.store(Arc::new(routes));
+        if let Some(route) = &old {
+            self.records.forget(&route.shared.ledger);
+        }
         old
     }
 
@@ -189,6 +203,11 @@ impl Table {
         let mut routes = Routes::clone(&self.routes.load());
         let old = routes.tenants.remove(tenant);
         self.routes.store(Arc::new(routes));
-        old.map(|functions| functions.values().cloned().collect()).unwrap_or_default()
+        let old: Vec<_> = old.map(|functions| functions.values().cloned().collect()).unwrap_or_default();
+        for route in &old {
+            self.records.forget(&route.shared.ledger);
+        }
+        self.records.forget_tenant(tenant);
+        old
     }
 }

@@ -3,6 +3,7 @@
 
 pub mod logs;
 pub mod meter;
+pub mod notes;
 
 use std::sync::{Arc, LazyLock};
 
@@ -49,8 +50,8 @@ impl HostState {
     #[must_use]
     pub fn new(grant: &Grant, meter: Arc<Meter>) -> Self {
         let mut wasi = WasiCtxBuilder::new();
-        wasi.stdout(grant.log.clone())
-            .stderr(grant.log.clone())
+        wasi.stdout(grant.log.of(&meter))
+            .stderr(grant.log.of(&meter))
             .allow_tcp(false)
             .allow_udp(false)
             .allow_ip_name_lookup(false)

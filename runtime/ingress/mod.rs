@@ -4,6 +4,7 @@
 pub mod body;
 pub mod flight;
 pub mod head;
+mod recorder;
 pub mod reply;
 pub mod service;
 pub mod visit;
