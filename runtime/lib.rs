@@ -6,7 +6,8 @@
 // Floor 0: shared words; pure.
 pub mod model;
 
-// Floor 1: what was configured | what is observed | what is running.
+// Floor 1: what was configured | what is observed | what is running | what is made to fail by a test.
+pub mod faults;
 pub mod settings;
 pub mod tasks;
 pub mod telemetry;

@@ -17,6 +17,7 @@ use crate::engine::instance::spawn_ahead;
 use crate::engine::program::{Program, ProgramId, SpawnError};
 use crate::engine::ticker::Pulse;
 use crate::engine::verdict;
+use crate::faults;
 use crate::host::Grant;
 use crate::host::logs::GuestLog;
 use crate::host::meter::Meter;
@@ -202,6 +203,7 @@ impl Deployer {
         let _order = self.routing.lock().await;
         let Published { function, version, created, dropped } =
             self.catalog.publish_active(tenant, name, &new).await?;
+        faults::pass("deploy.committed");
         let route = self.table.now().find(tenant.as_str(), name.as_str()).cloned();
         let answering = route.iter().flat_map(|route| &route.versions);
         let same = answering.map(|(live, _)| live).find(|live| live.number == version.number);

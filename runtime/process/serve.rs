@@ -29,7 +29,7 @@ use crate::ingress::worker::{self, Hire};
 use crate::net::listen::{self, HANDOVER, Seat};
 use crate::settings::Settings;
 use crate::storage::{Blobs, DataDir, DataDirError, FileError, Storage, StorageError};
-use crate::{tasks, telemetry};
+use crate::{faults, settings, tasks, telemetry};
 
 /// A server that accepts.
 pub struct Running {
@@ -108,6 +108,7 @@ fn listen_on(address: SocketAddr) -> Result<(TcpListener, SocketAddr), ServeErro
 /// # Errors
 /// See [`ServeError`]; nothing keeps running then.
 pub async fn start(mut settings: Settings) -> Result<Running, ServeError> {
+    faults::arm(settings::faults());
     let slots = machine::fit(&mut settings);
     let metrics = telemetry::metrics::install()?;
     let dir = DataDir::open(&settings.data_dir)?;
