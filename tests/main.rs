@@ -66,6 +66,14 @@ mod compile_bombs;
 // What was acknowledged is there after a crash.
 mod durability;
 
+// The machine fails: disks, files, locks, descriptors, threads. A release has no failpoints, so these are for debug builds.
+#[cfg(any(debug_assertions, feature = "failpoints"))]
+mod host_faults;
+
+// The host's own code panics, in a call of a guest.
+#[cfg(any(debug_assertions, feature = "failpoints"))]
+mod host_panics;
+
 // A server that cannot start says why.
 mod starting;
 

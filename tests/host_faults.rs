@@ -1,0 +1,481 @@
+//! The machine fails: a disk that is full or broken, a file that is away, a lock that is taken, no thread, no
+//! descriptor. The call that meets it is refused by name; nobody else notices, nothing acknowledged is lost, and the
+//! next try works. Must never leave a mount or a fault behind.
+
+use std::path::Path;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
+
+use super::support::cli::Cli;
+use super::support::store::files;
+use super::support::wasm::{digest, stamped};
+use super::support::{Answer, Config, Raw, Server, eventually, get, guest};
+
+/// What the log says when an artifact is made anew.
+const AGAIN: &str = "compiling again";
+
+/// A server whose failpoints are armed, with a function that nothing of this concerns.
+fn serving() -> Server {
+    let server = Server::with(Config::default().failpoints());
+    server.deploy("steady", &guest("counter"));
+    server
+}
+
+/// Does something while `steady` is called without a pause, on a connection that stays and on new ones: no call fails.
+#[track_caller]
+fn undisturbed<T>(server: &Server, what: impl FnOnce() -> T) -> T {
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let calling = scope.spawn(|| {
+            let mut raw = Raw::connect(server.ingress);
+            loop {
+                for answer in [raw.get("/default/steady/").expect("an answer"), server.call("steady")] {
+                    assert_eq!((answer.status, answer.code()), (200, ""), "{}", answer.text());
+                }
+                if done.load(Ordering::SeqCst) {
+                    return;
+                }
+            }
+        });
+        let result = what();
+        done.store(true, Ordering::SeqCst);
+        calling.join().expect("nobody else notices");
+        result
+    })
+}
+
+/// The program as another upload, whose blob goes into a folder that is not there yet.
+fn another(server: &Server, wasm: &[u8], stamps: &mut std::ops::RangeFrom<u32>) -> Vec<u8> {
+    let folder = |wasm: &[u8]| server.data_dir().join("blobs").join(&digest(wasm)["sha256:".len()..][..2]);
+    let all = stamps.by_ref().map(|stamp| stamped(wasm, stamp));
+    all.into_iter().find(|wasm| !folder(wasm).exists()).expect("stamps do not end")
+}
+
+/// A refusal of the admin API by this name, which tells nothing of the machine.
+#[track_caller]
+fn is_problem(answer: &Answer, (status, code): (u16, &str), what: &str) {
+    assert_eq!((answer.status, answer.code()), (status, code), "{what}: {}", answer.text());
+    assert_eq!(answer.header("content-type"), "application/problem+json", "{what}");
+    assert_eq!(answer.json()["code"], code, "{what}");
+    assert!(!answer.text().contains("/tmp") && !answer.text().contains("os error"), "{}", answer.text());
+}
+
+/// That only whole files are there, and as many as there are versions.
+#[track_caller]
+fn nothing_is_left(server: &Server, versions: usize) {
+    assert_eq!(server.half_written(), Vec::<std::path::PathBuf>::new());
+    eventually("only what is referred to is kept", || {
+        server.blobs().len() == versions && server.artifacts().len() == versions
+    });
+}
+
+const HOST: (u16, &str) = (500, "host_error");
+const FULL: (u16, &str) = (507, "disk_full");
+const LOCKED: (u16, &str) = (503, "catalog_locked");
+
+/// Each step of a deploy that can fail, how it fails, and what the developer is told.
+const STEPS: [(&str, &str, (u16, &str)); 23] = [
+    ("blob.create", "ENOSPC", FULL),
+    ("blob.create", "EMFILE", HOST),
+    ("blob.write", "ENOSPC", FULL),
+    ("blob.write", "EIO", HOST),
+    ("blob.sync", "EIO", HOST),
+    ("blob.folder", "ENOSPC", FULL),
+    ("blob.rename", "EIO", HOST),
+    ("blob.folder_sync", "EIO", HOST),
+    ("blob.open", "EIO", HOST),
+    ("compile.spawn", "EAGAIN", HOST),
+    ("compile.spawn", "ENOMEM", HOST),
+    ("artifact.create", "EACCES", HOST),
+    ("artifact.write", "ENOSPC", FULL),
+    ("artifact.sync", "EIO", HOST),
+    ("artifact.rename", "EIO", HOST),
+    ("artifact.folder_sync", "EIO", HOST),
+    ("artifact.open", "EMFILE", HOST),
+    ("artifact.read", "EIO", HOST),
+    ("artifact.map", "ENOMEM", HOST),
+    ("catalog.begin", "EBUSY", LOCKED),
+    ("catalog.commit", "EBUSY", LOCKED),
+    ("catalog.commit", "ENOSPC", FULL),
+    ("catalog.commit", "EIO", HOST),
+];
+
+#[test]
+fn a_step_of_a_deploy_that_fails_is_refused_by_name_and_leaves_what_was() {
+    let mut server = serving();
+    let (wasm, mut stamps) = (guest("ok"), 0..);
+    server.deploy("f", &another(&server, &wasm, &mut stamps));
+    for (version, (point, action, refusal)) in (1..).zip(STEPS) {
+        let what = format!("{point}={action}");
+        let next = another(&server, &wasm, &mut stamps);
+        let answer = undisturbed(&server, || {
+            server.fault(&what);
+            server.upload("f", &next)
+        });
+        is_problem(&answer, refusal, &what);
+        let old = server.call("f");
+        assert_eq!((old.text().as_str(), old.header("x-spawnpoint-version")), ("ok", &*version.to_string()));
+        assert_eq!(server.versions("f").len(), version, "{what}");
+        // Two of these steps come after a name was made; with the fault gone, what stands there is swept.
+        server.fault("");
+        nothing_is_left(&server, version + 1);
+        if version % 6 == 0 {
+            // What was acknowledged before is there after the worst end.
+            server.kill();
+            server.start_again();
+            assert_eq!(server.call("f").header("x-spawnpoint-version"), version.to_string());
+            // Loaded by this call, which the next fault is not to meet.
+            assert_eq!(server.call("steady").status, 200);
+        }
+        assert_eq!(server.deploy("f", &next).status, 201, "{what}: the next try");
+        assert_eq!(server.call("f").header("x-spawnpoint-version"), (version + 1).to_string());
+    }
+}
+
+#[test]
+fn a_crash_at_any_step_of_a_deploy_leaves_it_whole_or_away() {
+    let mut server = serving();
+    let (wasm, mut stamps) = (guest("ok"), 0..);
+    server.deploy("f", &another(&server, &wasm, &mut stamps));
+    let mut points: Vec<_> = STEPS.iter().map(|(point, ..)| *point).chain(["deploy.committed"]).collect();
+    points.dedup();
+    let mut versions = 1;
+    for point in points {
+        let next = another(&server, &wasm, &mut stamps);
+        server.fault(&format!("{point}=abort"));
+        let (token, path, length) = (&server.token, Server::path("f"), next.len());
+        let head = format!(
+            "PUT {path} HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {token}\r\ncontent-length: {length}\r\n\r\n"
+        );
+        let answer = Raw::connect(server.admin).send(head).send(&next).answer();
+        assert!(answer.is_none(), "{point}: {answer:?}");
+        assert_eq!(server.wait().code(), None, "{point} ended it");
+        server.fault("");
+        server.start_again();
+        versions += usize::from(point == "deploy.committed");
+        let answer = server.call("f");
+        let seen = (answer.text(), answer.header("x-spawnpoint-version").to_owned());
+        assert_eq!(seen, ("ok".to_owned(), versions.to_string()), "{point}");
+        assert_eq!(server.versions("f").len(), versions, "{point}");
+        nothing_is_left(&server, versions + 1);
+    }
+    assert!(!server.log().contains(AGAIN), "{}", server.log());
+}
+
+#[test]
+fn a_change_that_cannot_be_kept_is_refused_by_name_and_not_made() {
+    let server = serving();
+    let wasm = guest("ok");
+    server.deploy("f", &stamped(&wasm, 1));
+    server.deploy("f", &stamped(&wasm, 2));
+    let changes = [
+        ("PUT", "/v1/tenants/acme".to_owned(), ""),
+        ("PUT", format!("{}/activation", Server::path("f")), r#"{"version":1}"#),
+        ("DELETE", Server::path("f"), ""),
+    ];
+    for (action, refusal) in [("EIO", HOST), ("ENOSPC", FULL), ("EBUSY", LOCKED)] {
+        for (method, path, body) in &changes {
+            let answer = undisturbed(&server, || {
+                server.fault(&format!("catalog.commit={action}"));
+                server.admin(method, path, &[], body.as_bytes())
+            });
+            is_problem(&answer, refusal, path);
+            assert_eq!(server.call("f").header("x-spawnpoint-version"), "2", "{method} {path}");
+            assert_eq!(server.admin("GET", "/v1/tenants/acme/functions", &[], &[]).status, 404);
+        }
+    }
+    server.fault("");
+    for ((method, path, body), status) in changes.iter().zip([201, 200, 204]) {
+        assert_eq!(server.admin(method, path, &[], body.as_bytes()).status, status, "{method} {path}");
+    }
+}
+
+#[test]
+fn a_panic_of_the_storage_thread_costs_that_commit_alone() {
+    let server = serving();
+    for point in ["catalog.begin", "catalog.commit"] {
+        server.fault(&format!("{point}=once panic"));
+        let answer = undisturbed(&server, || server.admin("PUT", "/v1/tenants/acme", &[], &[]));
+        is_problem(&answer, HOST, point);
+        assert_eq!(server.admin("GET", "/v1/tenants/acme/functions", &[], &[]).status, 404, "{point}");
+    }
+    assert_eq!(server.admin("PUT", "/v1/tenants/acme", &[], &[]).status, 201);
+}
+
+#[test]
+fn files_that_cannot_be_removed_do_not_hold_up_a_deletion() {
+    let mut server = serving();
+    for point in ["blob.remove", "artifact.remove"] {
+        server.deploy("f", &guest("ok"));
+        server.fault(&format!("{point}=EIO"));
+        assert_eq!(server.admin("DELETE", &Server::path("f"), &[], &[]).status, 204, "{point}");
+        assert_eq!(server.call("f").code(), "no_route");
+        assert!(server.log().contains("an unused blob stays"), "{}", server.log());
+        assert_eq!(server.blobs().len(), 2);
+        server.kill();
+        server.fault("");
+        server.start_again();
+        nothing_is_left(&server, 1);
+    }
+}
+
+#[test]
+fn an_artifact_that_cannot_be_read_is_compiled_again() {
+    let server = serving();
+    server.deploy("f", &guest("ok"));
+    let mut times = 0;
+    for fault in ["artifact.open=once EACCES", "artifact.open=once EIO", "artifact.read=once EIO"] {
+        server.cool("f", "program");
+        // The seal of a file that was seen before is not read again: this is another file to the server.
+        for artifact in server.artifacts() {
+            let bytes = std::fs::read(&artifact).unwrap();
+            std::fs::remove_file(&artifact).unwrap();
+            std::fs::write(&artifact, bytes).unwrap();
+        }
+        server.fault(fault);
+        let answer = undisturbed(&server, || server.call("f"));
+        assert_eq!((answer.text().as_str(), answer.header("x-spawnpoint-start")), ("ok", "cold"), "{fault}");
+        assert_eq!(server.faults(), "", "{fault} was met");
+        times += 1;
+        assert_eq!(server.log().matches(AGAIN).count(), times, "{}", server.log());
+    }
+}
+
+#[test]
+fn a_program_that_cannot_be_loaded_fails_its_calls_until_it_can_be() {
+    let server = serving();
+    server.deploy("f", &guest("ok"));
+    let [blob, artifact] = [server.data_dir().join("blobs"), server.data_dir().join("artifacts")];
+    let find = |folder: &Path| {
+        let name = digest(&guest("ok")).replace("sha256:", "");
+        files(folder).into_iter().find(|path| path.to_string_lossy().contains(&name)).expect("a file")
+    };
+    for (away, fault) in [
+        (false, "artifact.open=EMFILE"),
+        (false, "artifact.map=ENOMEM"),
+        (true, "blob.open=EIO"),
+        (true, "compile.spawn=EAGAIN"),
+        (true, "artifact.write=ENOSPC"),
+        (true, "artifact.rename=EIO"),
+    ] {
+        server.cool("f", "program");
+        if away {
+            std::fs::remove_file(find(&artifact)).unwrap();
+        }
+        server.fault(fault);
+        let kept = find(&blob);
+        undisturbed(&server, || {
+            // A crowd is told what its first one was told.
+            std::thread::scope(|scope| {
+                for _ in 0..8 {
+                    scope.spawn(|| {
+                        let answer = server.call("f");
+                        assert_eq!((answer.status, answer.code()), HOST, "{fault}: {}", answer.text());
+                        assert!(!answer.text().contains(kept.to_str().unwrap()), "{}", answer.text());
+                    });
+                }
+            });
+        });
+        server.fault("");
+        assert_eq!(server.call("f").text(), "ok", "{fault} is gone");
+    }
+}
+
+#[test]
+fn a_file_that_nobody_may_read_is_compiled_again() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mut server = serving();
+    server.deploy("f", &guest("ok"));
+    server.kill();
+    for artifact in server.artifacts() {
+        std::fs::set_permissions(artifact, std::fs::Permissions::from_mode(0)).unwrap();
+    }
+    server.start_again();
+    // To root there is no such file: it reads it, and the seal is right.
+    assert_eq!(server.call("f").text(), "ok");
+    assert_eq!(server.call("steady").status, 200);
+}
+
+#[test]
+fn a_catalog_locked_by_another_process_is_named_within_a_bound() {
+    let server = serving();
+    let lock = rusqlite::Connection::open(server.data_dir().join("catalog.db")).unwrap();
+    lock.execute_batch("BEGIN IMMEDIATE").unwrap();
+    undisturbed(&server, || {
+        // Each of these waiting for its own turn would outlast the patience of its client.
+        std::thread::scope(|scope| {
+            for n in 0..16 {
+                let server = &server;
+                scope.spawn(move || {
+                    let answer = server.admin("PUT", &format!("/v1/tenants/t{n}"), &[], &[]);
+                    is_problem(&answer, LOCKED, "a tenant");
+                    assert_eq!(answer.header("retry-after"), "1");
+                });
+            }
+            let answer = server.upload("f", &guest("ok"));
+            is_problem(&answer, LOCKED, "a deploy");
+        });
+        assert_eq!(server.shown("steady").status, 200, "reading goes on");
+        assert_eq!(server.call("f").code(), "no_route");
+    });
+    lock.execute_batch("ROLLBACK").unwrap();
+    assert_eq!(server.deploy("f", &guest("ok")).status, 201);
+    assert_eq!(server.call("f").text(), "ok");
+}
+
+#[test]
+fn connections_that_cannot_be_accepted_end_nothing_else() {
+    let server = serving();
+    for (point, address, target) in
+        [("ingress.accept", server.ingress, "/default/steady/"), ("admin.accept", server.admin, "/livez")]
+    {
+        let mut kept = Raw::connect(address);
+        assert_eq!(kept.get(target).unwrap().status, 200);
+        server.fault(&format!("{point}=EMFILE"));
+        for _ in 0..3 {
+            assert!(Raw::connect(address).get(target).is_none(), "{point}");
+            assert_eq!(kept.get(target).unwrap().status, 200, "{point}: who is in stays in");
+        }
+        server.fault("");
+        assert_eq!(get(address, target).status, 200, "{point}");
+    }
+}
+
+/// Sets a limit of a running process; what it was before.
+fn limit(server: &Server, resource: Resource, most: Option<u64>) -> Rlimit {
+    let pid = Pid::from_raw(i32::try_from(server.pid()).unwrap());
+    let before = rustix::process::getrlimit(resource);
+    let maximum = before.maximum;
+    prlimit(pid, resource, Rlimit { current: most.or(before.current), maximum }).expect("our own child")
+}
+
+#[test]
+fn a_server_out_of_descriptors_goes_on_with_what_it_has() {
+    let server = serving();
+    let mut kept = Raw::connect(server.ingress);
+    assert_eq!(kept.get("/default/steady/").unwrap().status, 200);
+    let mut admin = Raw::connect(server.admin);
+    assert_eq!(admin.get("/livez").unwrap().status, 200);
+    let before = limit(&server, Resource::Nofile, Some(3));
+    for _ in 0..20 {
+        assert_eq!(kept.get("/default/steady/").unwrap().status, 200);
+    }
+    let wasm = guest("ok");
+    let (token, path, length) = (&server.token, Server::path("f"), wasm.len());
+    let head = format!(
+        "PUT {path} HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {token}\r\ncontent-length: {length}\r\n\r\n"
+    );
+    let answer = admin.send(head).send(&wasm).answer().expect("an answer");
+    is_problem(&answer, HOST, "a deploy without a descriptor");
+    limit(&server, Resource::Nofile, before.current);
+    assert_eq!(server.call("steady").status, 200);
+    assert_eq!(server.deploy("f", &wasm).status, 201);
+    assert!(server.half_written().is_empty());
+}
+
+#[test]
+fn a_file_above_the_processs_limit_is_an_error_and_not_the_end() {
+    let server = serving();
+    let wasm = guest("ok");
+    // What the log says from here on is lost too: it is a file.
+    let before = limit(&server, Resource::Fsize, Some(16 << 10));
+    let answer = undisturbed(&server, || server.upload("f", &wasm));
+    is_problem(&answer, HOST, "a deploy");
+    limit(&server, Resource::Fsize, Some(before.current.unwrap_or(u64::MAX)));
+    assert!(server.half_written().is_empty());
+    assert_eq!(server.deploy("f", &wasm).status, 201);
+    assert_eq!(server.call("f").text(), "ok");
+}
+
+/// A small file system of its own; taken away when it is dropped.
+struct Small(std::path::PathBuf);
+
+impl Small {
+    fn mount(path: &Path, size: &str) -> Result<Self, String> {
+        std::fs::create_dir_all(path).unwrap();
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", &format!("size={size},mode=700"), "none"]).arg(path);
+        match mount.output() {
+            Ok(output) if output.status.success() => Ok(Self(path.to_owned())),
+            Ok(output) => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+}
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        // Lazily: whatever still has a file open there is being killed.
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+        let _ = std::fs::remove_dir_all(self.0.parent().unwrap_or(&self.0));
+    }
+}
+
+#[test]
+fn a_disk_that_is_really_full_refuses_deploys_by_name_and_serves_on() {
+    let dir = tempfile::tempdir().unwrap();
+    // Dropped last, and so after the server.
+    let _small = match Small::mount(&dir.path().join("data"), "24m") {
+        Ok(small) => small,
+        Err(why) => return eprintln!("skipped: no file system can be mounted here: {}", why.trim()),
+    };
+    let mut server = Server::within(dir, Config::default());
+    let wasm = guest("ok");
+    server.deploy("steady", &guest("counter"));
+    server.deploy("f", &stamped(&wasm, 0));
+    let filler = server.data_dir().join("filler");
+    // Room for less and less: each step of a deploy is the one that meets the end of it.
+    let mut refused = 0;
+    for (round, leave) in [0, 4 << 10, 64 << 10, 160 << 10, 512 << 10].into_iter().enumerate() {
+        let mut bytes = vec![0x5a_u8; 32 << 20];
+        std::fs::write(&filler, &bytes).expect_err("it is full");
+        let size = std::fs::metadata(&filler).unwrap().len();
+        std::fs::OpenOptions::new().write(true).open(&filler).unwrap().set_len(size - leave).unwrap();
+        bytes.clear();
+        let answer = undisturbed(&server, || server.upload("f", &stamped(&wasm, round + 1)));
+        if answer.status != 201 {
+            is_problem(&answer, FULL, &format!("with {leave} bytes left"));
+            refused += 1;
+        }
+        assert_eq!(server.call("f").text(), "ok");
+        assert!(server.half_written().is_empty());
+        std::fs::remove_file(&filler).unwrap();
+    }
+    assert!(refused >= 3, "{refused} deploys met the end of the disk");
+    assert_eq!(server.deploy("f", &stamped(&wasm, 100)).status, 201);
+    let (versions, last) = (server.versions("f"), server.call("f").header("x-spawnpoint-version").to_owned());
+    server.kill();
+    server.start_again();
+    assert_eq!((server.versions("f"), server.call("f").header("x-spawnpoint-version")), (versions, &*last));
+    assert!(!server.log().contains(AGAIN), "{}", server.log());
+}
+
+#[test]
+fn a_server_that_cannot_start_for_a_fault_says_so_and_starts_without_it() {
+    for (fault, said) in [
+        ("catalog.thread=EAGAIN", "catalog"),
+        ("catalog.open=EIO", "catalog"),
+        ("thread.spawn=EAGAIN", "refused a thread"),
+        ("artifact.create=EACCES", "key"),
+        ("artifact.write=ENOSPC", "key"),
+        ("artifact.sync=EIO", "key"),
+        ("token.write=ENOSPC", "token"),
+        ("token.sync=EIO", "token"),
+        ("token.rename=EIO", "token"),
+        ("token.folder_sync=EIO", "token"),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let faults = dir.path().join("faults");
+        std::fs::write(&faults, fault).unwrap();
+        let data = dir.path().join("data");
+        let serve = ["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--data-dir"];
+        let cli = Cli::new(&serve).argument(data.to_str().unwrap());
+        let answer = cli.env("SPAWNPOINT_FAULTS", faults.to_str().unwrap()).run();
+        assert_eq!((answer.code, answer.out.as_str()), (Some(1), ""), "{fault}: {answer:?}");
+        assert!(answer.err.contains(said) && !answer.err.contains("panicked"), "{fault}: {}", answer.err);
+        let server = Server::within(dir, Config::default());
+        assert_eq!(server.admin("GET", "/v1/tenants", &[], &[]).status, 200, "{fault}");
+    }
+}
