@@ -52,6 +52,9 @@ pub struct Running {
 /// Why a server did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
+    /// The machine gives too little to be safe.
+    #[error(transparent)]
+    Machine(#[from] machine::TooLittle),
     /// The data directory is not ours alone, or cannot be used.
     #[error(transparent)]
     DataDir(#[from] DataDirError),
@@ -109,7 +112,7 @@ fn listen_on(address: SocketAddr) -> Result<(TcpListener, SocketAddr), ServeErro
 /// See [`ServeError`]; nothing keeps running then.
 pub async fn start(mut settings: Settings) -> Result<Running, ServeError> {
     faults::arm(settings::faults());
-    let slots = machine::fit(&mut settings);
+    let slots = machine::fit(&mut settings)?;
     let metrics = telemetry::metrics::install()?;
     let dir = DataDir::open(&settings.data_dir)?;
     // Bound first: an address that is taken is the commonest mistake, and should cost nothing.

@@ -16,6 +16,7 @@ pub struct Config {
     text: String,
     arguments: Vec<String>,
     failpoints: bool,
+    ulimit: Option<String>,
 }
 
 impl Config {
@@ -28,6 +29,12 @@ impl Config {
     /// Arms the failpoints of a build that has them: [`Server::fault`] says which fail.
     pub fn failpoints(mut self) -> Self {
         self.failpoints = true;
+        self
+    }
+
+    /// Starts it under a limit, as the shell's `ulimit` takes it.
+    pub fn ulimit(mut self, limit: &str) -> Self {
+        self.ulimit = Some(limit.to_owned());
         self
     }
 
@@ -244,7 +251,12 @@ impl Drop for Server {
 fn spawn(dir: &Path, config: &Config) -> (Child, SocketAddr, SocketAddr) {
     let log = std::fs::OpenOptions::new().create(true).append(true).open(dir.join("log")).expect("a log");
     std::fs::write(dir.join("settings.toml"), &config.text).expect("a settings file");
-    let mut command = Command::new(env!("CARGO_BIN_EXE_spawnpoint"));
+    let binary = env!("CARGO_BIN_EXE_spawnpoint");
+    let mut command = Command::new(binary);
+    if let Some(limit) = &config.ulimit {
+        command = Command::new("sh");
+        command.args(["-c", &format!("ulimit {limit} && exec \"$0\" \"$@\""), binary]);
+    }
     if config.failpoints {
         command.env("SPAWNPOINT_FAULTS", dir.join("faults"));
     }
