@@ -8,7 +8,7 @@
 //! as a crash would. With `once ` before the action the line goes when it has acted.
 
 /// Every failpoint there is. `tests/tidy.rs` checks that the code has these and no others.
-pub const POINTS: [&str; 30] = [
+pub const POINTS: [&str; 31] = [
     "blob.create",
     "blob.write",
     "blob.sync",
@@ -32,6 +32,7 @@ pub const POINTS: [&str; 30] = [
     "token.folder_sync",
     "catalog.thread",
     "catalog.open",
+    "catalog.read",
     "catalog.begin",
     "catalog.commit",
     "deploy.committed",
@@ -79,6 +80,9 @@ mod points {
     ///
     /// # Errors
     /// What the file says.
+    ///
+    /// # Panics
+    /// If the file says so.
     pub fn at(point: &'static str) -> io::Result<()> {
         match action(point).as_deref() {
             None => Ok(()),
@@ -92,6 +96,9 @@ mod points {
     }
 
     /// As [`at`], where nothing can be returned.
+    ///
+    /// # Panics
+    /// If the file says so.
     pub fn pass(point: &'static str) {
         drop(at(point));
     }

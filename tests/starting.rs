@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use super::support::cli::{Cli, Said};
-use super::support::{Config, Server, guest};
+use super::support::{Config, Server, eventually, guest};
 
 /// `serve` on free ports and this data directory, which is expected to fail.
 fn serve(dir: &Path, more: &[&str]) -> Said {
@@ -194,9 +194,8 @@ fn a_machine_that_allows_less_is_given_less_and_one_that_allows_too_little_is_re
     server.deploy("f", &guest("ok"));
     server.deploy("p3", &guest("many_p3"));
     assert_eq!((server.call("f").text(), server.call("p3").text()), ("ok".to_owned(), "ok".to_owned()));
-    let log = server.log();
     for text in ["allows less than was configured", "limits in force", "address_bytes=1228800000000"] {
-        assert!(log.contains(text), "`{text}` is not in: {log}");
+        eventually(text, || server.log().contains(text));
     }
     drop(server);
     for (limit, texts) in [

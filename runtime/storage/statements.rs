@@ -75,6 +75,7 @@ impl Database {
 
     /// The value of one key.
     pub(super) fn get(&self, key: &str) -> Result<Option<(Vec<u8>, Revision)>, StorageError> {
+        fault("catalog.read")?;
         let found = self
             .connection
             .prepare_cached("SELECT value, revision FROM entry WHERE key = ?1")?
@@ -90,6 +91,7 @@ impl Database {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Vec<Entry>, StorageError> {
+        fault("catalog.read")?;
         // One lower bound only: SQLite would seek by one of two and step over what the other excludes.
         let (sql, from) = match after {
             Some(after) if after >= prefix => (SCAN_AFTER, after),
