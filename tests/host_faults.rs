@@ -1,65 +1,19 @@
-//! The machine fails: a disk that is full or broken, a file that is away, a lock that is taken, no thread, no
-//! descriptor. The call that meets it is refused by name; nobody else notices, nothing acknowledged is lost, and the
-//! next try works. Must never leave a mount or a fault behind.
+//! The machine fails at a failpoint. The call that meets it is refused by name; nobody else notices, nothing acknowledged
+//! is lost, and the next try works. Must never leave a fault behind when it expects things to work.
 
 use std::path::Path;
-use std::process::Command;
-use std::sync::atomic::{AtomicBool, Ordering};
-
-use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
 use super::support::cli::Cli;
+use super::support::faults::{AGAIN, FULL, HOST, LOCKED, is_problem, serving, undisturbed};
 use super::support::store::files;
 use super::support::wasm::{digest, stamped};
-use super::support::{Answer, Config, Raw, Server, eventually, get, guest};
-
-/// What the log says when an artifact is made anew.
-const AGAIN: &str = "compiling again";
-
-/// A server whose failpoints are armed, with a function that nothing of this concerns.
-fn serving() -> Server {
-    let server = Server::with(Config::default().failpoints());
-    server.deploy("steady", &guest("counter"));
-    server
-}
-
-/// Does something while `steady` is called without a pause, on a connection that stays and on new ones: no call fails.
-#[track_caller]
-fn undisturbed<T>(server: &Server, what: impl FnOnce() -> T) -> T {
-    let done = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        let calling = scope.spawn(|| {
-            let mut raw = Raw::connect(server.ingress);
-            loop {
-                for answer in [raw.get("/default/steady/").expect("an answer"), server.call("steady")] {
-                    assert_eq!((answer.status, answer.code()), (200, ""), "{}", answer.text());
-                }
-                if done.load(Ordering::SeqCst) {
-                    return;
-                }
-            }
-        });
-        let result = what();
-        done.store(true, Ordering::SeqCst);
-        calling.join().expect("nobody else notices");
-        result
-    })
-}
+use super::support::{Config, Raw, Server, eventually, get, guest};
 
 /// The program as another upload, whose blob goes into a folder that is not there yet.
 fn another(server: &Server, wasm: &[u8], stamps: &mut std::ops::RangeFrom<u32>) -> Vec<u8> {
     let folder = |wasm: &[u8]| server.data_dir().join("blobs").join(&digest(wasm)["sha256:".len()..][..2]);
     let all = stamps.by_ref().map(|stamp| stamped(wasm, stamp));
     all.into_iter().find(|wasm| !folder(wasm).exists()).expect("stamps do not end")
-}
-
-/// A refusal of the admin API by this name, which tells nothing of the machine.
-#[track_caller]
-fn is_problem(answer: &Answer, (status, code): (u16, &str), what: &str) {
-    assert_eq!((answer.status, answer.code()), (status, code), "{what}: {}", answer.text());
-    assert_eq!(answer.header("content-type"), "application/problem+json", "{what}");
-    assert_eq!(answer.json()["code"], code, "{what}");
-    assert!(!answer.text().contains("/tmp") && !answer.text().contains("os error"), "{}", answer.text());
 }
 
 /// That only whole files are there, and as many as there are versions.
@@ -70,10 +24,6 @@ fn nothing_is_left(server: &Server, versions: usize) {
         server.blobs().len() == versions && server.artifacts().len() == versions
     });
 }
-
-const HOST: (u16, &str) = (500, "host_error");
-const FULL: (u16, &str) = (507, "disk_full");
-const LOCKED: (u16, &str) = (503, "catalog_locked");
 
 /// Each step of a deploy that can fail, how it fails, and what the developer is told.
 const STEPS: [(&str, &str, (u16, &str)); 23] = [
@@ -307,45 +257,19 @@ fn a_program_that_cannot_be_loaded_fails_its_calls_until_it_can_be() {
 }
 
 #[test]
-fn a_file_that_nobody_may_read_is_compiled_again() {
-    use std::os::unix::fs::PermissionsExt as _;
-    let mut server = serving();
-    server.deploy("f", &guest("ok"));
-    server.kill();
-    for artifact in server.artifacts() {
-        std::fs::set_permissions(artifact, std::fs::Permissions::from_mode(0o000)).unwrap();
-    }
-    server.start_again();
-    // To root there is no such file: it reads it, and the seal is right.
-    assert_eq!(server.call("f").text(), "ok");
-    assert_eq!(server.call("steady").status, 200);
-}
-
-#[test]
-fn a_catalog_locked_by_another_process_is_named_within_a_bound() {
+fn clients_that_give_up_have_a_program_compiled_once() {
     let server = serving();
-    let lock = rusqlite::Connection::open(server.data_dir().join("catalog.db")).unwrap();
-    lock.execute_batch("BEGIN IMMEDIATE").unwrap();
-    undisturbed(&server, || {
-        // Each of these waiting for its own turn would outlast the patience of its client.
-        std::thread::scope(|scope| {
-            for n in 0..16 {
-                let server = &server;
-                scope.spawn(move || {
-                    let answer = server.admin("PUT", &format!("/v1/tenants/t{n}"), &[], &[]);
-                    is_problem(&answer, LOCKED, "a tenant");
-                    assert_eq!(answer.header("retry-after"), "1");
-                });
-            }
-            let answer = server.upload("f", &guest("ok"));
-            is_problem(&answer, LOCKED, "a deploy");
-        });
-        assert_eq!(server.shown("steady").status, 200, "reading goes on");
-        assert_eq!(server.call("f").code(), "no_route");
-    });
-    lock.execute_batch("ROLLBACK").unwrap();
-    assert_eq!(server.deploy("f", &guest("ok")).status, 201);
+    server.deploy("f", &guest("ok"));
+    server.cool("f", "program");
+    let name = digest(&guest("ok")).replace("sha256:", "");
+    let artifact = server.artifacts().into_iter().find(|path| path.to_string_lossy().contains(&name));
+    std::fs::remove_file(artifact.expect("an artifact")).unwrap();
+    for _ in 0..20 {
+        Raw::connect(server.ingress).send("GET /default/f/ HTTP/1.1\r\nhost: a.test\r\n\r\n");
+    }
     assert_eq!(server.call("f").text(), "ok");
+    eventually("it is logged", || server.log().contains(AGAIN));
+    assert_eq!(server.log().matches(AGAIN).count(), 1, "{}", server.log());
 }
 
 #[test]
@@ -364,115 +288,6 @@ fn connections_that_cannot_be_accepted_end_nothing_else() {
         server.fault("");
         assert_eq!(get(address, target).status, 200, "{point}");
     }
-}
-
-/// Sets a limit of a running process; what it was before.
-fn limit(server: &Server, resource: Resource, most: Option<u64>) -> Rlimit {
-    let pid = Pid::from_raw(i32::try_from(server.pid()).unwrap());
-    let before = rustix::process::getrlimit(resource);
-    let maximum = before.maximum;
-    prlimit(pid, resource, Rlimit { current: most.or(before.current), maximum }).expect("our own child")
-}
-
-#[test]
-fn a_server_out_of_descriptors_goes_on_with_what_it_has() {
-    let server = serving();
-    let mut kept = Raw::connect(server.ingress);
-    assert_eq!(kept.get("/default/steady/").unwrap().status, 200);
-    let mut admin = Raw::connect(server.admin);
-    assert_eq!(admin.get("/livez").unwrap().status, 200);
-    let before = limit(&server, Resource::Nofile, Some(3));
-    for _ in 0..20 {
-        assert_eq!(kept.get("/default/steady/").unwrap().status, 200);
-    }
-    let wasm = guest("ok");
-    let (token, path, length) = (&server.token, Server::path("f"), wasm.len());
-    let head = format!(
-        "PUT {path} HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {token}\r\ncontent-length: {length}\r\n\r\n"
-    );
-    let answer = admin.send(head).send(&wasm).answer().expect("an answer");
-    is_problem(&answer, HOST, "a deploy without a descriptor");
-    limit(&server, Resource::Nofile, before.current);
-    assert_eq!(server.call("steady").status, 200);
-    assert_eq!(server.deploy("f", &wasm).status, 201);
-    assert!(server.half_written().is_empty());
-}
-
-#[test]
-fn a_file_above_the_processs_limit_is_an_error_and_not_the_end() {
-    let server = serving();
-    let wasm = guest("ok");
-    // What the log says from here on is lost too: it is a file.
-    let before = limit(&server, Resource::Fsize, Some(16 << 10));
-    let answer = undisturbed(&server, || server.upload("f", &wasm));
-    is_problem(&answer, HOST, "a deploy");
-    limit(&server, Resource::Fsize, Some(before.current.unwrap_or(u64::MAX)));
-    assert!(server.half_written().is_empty());
-    assert_eq!(server.deploy("f", &wasm).status, 201);
-    assert_eq!(server.call("f").text(), "ok");
-}
-
-/// A small file system of its own; taken away when it is dropped.
-struct Small(std::path::PathBuf);
-
-impl Small {
-    fn mount(path: &Path, size: &str) -> Result<Self, String> {
-        std::fs::create_dir_all(path).unwrap();
-        let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", &format!("size={size},mode=700"), "none"]).arg(path);
-        match mount.output() {
-            Ok(output) if output.status.success() => Ok(Self(path.to_owned())),
-            Ok(output) => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
-            Err(error) => Err(error.to_string()),
-        }
-    }
-}
-
-impl Drop for Small {
-    fn drop(&mut self) {
-        // Lazily: whatever still has a file open there is being killed.
-        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
-        let _ = std::fs::remove_dir_all(self.0.parent().unwrap_or(&self.0));
-    }
-}
-
-#[test]
-fn a_disk_that_is_really_full_refuses_deploys_by_name_and_serves_on() {
-    let dir = tempfile::tempdir().unwrap();
-    // Dropped last, and so after the server.
-    let _small = match Small::mount(&dir.path().join("data"), "24m") {
-        Ok(small) => small,
-        Err(why) => return eprintln!("skipped: no file system can be mounted here: {}", why.trim()),
-    };
-    let mut server = Server::within(dir, Config::default());
-    let wasm = guest("ok");
-    server.deploy("steady", &guest("counter"));
-    server.deploy("f", &stamped(&wasm, 0));
-    let filler = server.data_dir().join("filler");
-    // Room for less and less: each step of a deploy is the one that meets the end of it.
-    let mut refused = 0;
-    for (round, leave) in [0, 4 << 10, 64 << 10, 160 << 10, 512 << 10].into_iter().enumerate() {
-        let mut bytes = vec![0x5a_u8; 32 << 20];
-        std::fs::write(&filler, &bytes).expect_err("it is full");
-        let size = std::fs::metadata(&filler).unwrap().len();
-        std::fs::OpenOptions::new().write(true).open(&filler).unwrap().set_len(size - leave).unwrap();
-        bytes.clear();
-        let answer = undisturbed(&server, || server.upload("f", &stamped(&wasm, round + 1)));
-        if answer.status != 201 {
-            is_problem(&answer, FULL, &format!("with {leave} bytes left"));
-            refused += 1;
-        }
-        assert_eq!(server.call("f").text(), "ok");
-        assert!(server.half_written().is_empty());
-        std::fs::remove_file(&filler).unwrap();
-    }
-    assert!(refused >= 3, "{refused} deploys met the end of the disk");
-    assert_eq!(server.deploy("f", &stamped(&wasm, 100)).status, 201);
-    let (versions, last) = (server.versions("f"), server.call("f").header("x-spawnpoint-version").to_owned());
-    server.kill();
-    server.start_again();
-    assert_eq!((server.versions("f"), server.call("f").header("x-spawnpoint-version")), (versions, &*last));
-    assert!(!server.log().contains(AGAIN), "{}", server.log());
 }
 
 #[test]

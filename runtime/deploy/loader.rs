@@ -1,11 +1,13 @@
 //! How a program gets into memory: the artifact if it fits, else the kept wasm compiled again.
 //! Must never trust a file that was not sealed here, nor compile in this process.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use futures_util::FutureExt as _;
+use futures_util::future::{BoxFuture, Shared};
 use rustix::io::Errno;
 use tokio::runtime::Handle;
 use wasmtime::component::Component;
@@ -30,8 +32,12 @@ pub struct Loader {
     compiler: Compiler,
     /// Where children are waited for, whichever thread asks for one.
     control: Handle,
+    again: Arc<Mutex<HashMap<Digest, Again>>>,
     resident: AtomicUsize,
 }
+
+/// The end of a compilation, for all who wait for it.
+type Again = Shared<BoxFuture<'static, Result<(), Arc<LoadFailure>>>>;
 
 /// Why there is no program.
 #[derive(Debug, thiserror::Error)]
@@ -109,6 +115,7 @@ impl Loader {
             blobs,
             compiler,
             control,
+            again: Arc::default(),
             resident: AtomicUsize::new(0),
         })
     }
@@ -133,24 +140,54 @@ impl Loader {
         self.resident.fetch_sub(1, Relaxed);
     }
 
-    /// Compiles what was uploaded and keeps the artifact, even if nobody waits for it any more: clients that give up
-    /// sooner than a compilation takes would otherwise have it begun for ever.
+    /// Compiles what was uploaded and keeps the artifact, even if nobody waits for it any more.
     ///
     /// # Errors
     /// A refusal or a limit is the upload's fault; everything else is ours.
     pub async fn compile(&self, digest: Digest) -> Result<Compiled, LoadFailure> {
-        let wasm = self.blobs.open_file(digest).await?;
-        let (compiler, artifacts) = (self.compiler.clone(), self.artifacts.clone());
-        let control = self.control.clone();
-        let compiling = tasks::on(&self.control, async move {
+        let compiling = tasks::on(&self.control, self.compiling(digest));
+        compiling.await.map_err(|_| LoadFailure::Thread)?
+    }
+
+    fn compiling(
+        &self,
+        digest: Digest,
+    ) -> impl Future<Output = Result<Compiled, LoadFailure>> + Send + 'static {
+        let (blobs, compiler) = (self.blobs.clone(), self.compiler.clone());
+        let (artifacts, control) = (self.artifacts.clone(), self.control.clone());
+        async move {
+            let wasm = blobs.open_file(digest).await?;
             let mut compiled = compiler.compile(Wasm::File(wasm)).await?;
             let id = artifact(digest, compiled.facts.profile)?;
             let bytes = std::mem::take(&mut compiled.artifact);
             let kept = tasks::blocking(&control, move || artifacts.put(&id, &bytes));
             kept.await.map_err(|_| LoadFailure::Thread)?.map_err(LoadFailure::Write)?;
             Ok(compiled)
-        });
-        compiling.await.map_err(|_| LoadFailure::Thread)?
+        }
+    }
+
+    /// Compiles a kept upload again, once at a time: clients that give up sooner than a compilation takes would otherwise
+    /// queue one for each of their attempts, and never see the end of it.
+    async fn again(&self, digest: Digest, why: &LoadError) -> Result<(), LoadFailure> {
+        let running = {
+            let mut all = self.again.lock().unwrap_or_else(PoisonError::into_inner);
+            all.retain(|_, one| one.peek().is_none());
+            all.entry(digest)
+                .or_insert_with(|| {
+                    tracing::info!(%digest, %why, "compiling again");
+                    let (compiling, all) = (self.compiling(digest), self.again.clone());
+                    let task = tasks::on(&self.control, async move {
+                        let done = compiling.await.map(drop).map_err(Arc::new);
+                        all.lock().unwrap_or_else(PoisonError::into_inner).remove(&digest);
+                        done
+                    });
+                    async move { task.await.unwrap_or_else(|_| Err(Arc::new(LoadFailure::Thread))) }
+                        .boxed()
+                        .shared()
+                })
+                .clone()
+        };
+        running.await.map_err(LoadFailure::Shared)
     }
 
     /// Loads a program that was compiled before; compiles it again if its artifact is gone, damaged or of another engine.
@@ -169,8 +206,7 @@ impl Loader {
     pub async fn program(&self, id: ProgramId, what: What, grant: Grant) -> Result<Program, LoadFailure> {
         let component = match self.component(what).await {
             Err(LoadFailure::Artifact(why)) if is_curable(&why) => {
-                tracing::info!(digest = %what.digest, %why, "compiling again");
-                self.compile(what.digest).await?;
+                self.again(what.digest, &why).await?;
                 self.component(what).await?
             }
             other => other?,
