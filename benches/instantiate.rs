@@ -90,6 +90,7 @@ impl Bench {
             instances: 256,
             ceiling: Limits::default_ceiling(),
             scan_pages: profile::scan_pages_is_safe(),
+            resident_bytes: profile::MEMORY_KEEP_RESIDENT,
         };
         let pulse = ticker.pulse();
         Ok(Self {

@@ -70,6 +70,17 @@ mod compile_bombs;
 // What was acknowledged is there after a crash.
 mod durability;
 
+// The machine fails at any step of what the server does. A release has no failpoints, so these are for debug builds.
+#[cfg(any(debug_assertions, feature = "failpoints"))]
+mod host_faults;
+
+// The machine has too little, or somebody else has it.
+mod host_shortages;
+
+// The host's own code panics, in a call of a guest.
+#[cfg(any(debug_assertions, feature = "failpoints"))]
+mod host_panics;
+
 // A server that cannot start says why.
 mod starting;
 

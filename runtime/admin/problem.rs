@@ -56,6 +56,7 @@ pub(super) enum Code {
     NotReady,
     HostError,
     Overloaded,
+    CatalogLocked,
     Draining,
     DiskFull,
 }
@@ -102,6 +103,7 @@ impl Code {
             Self::NotReady => (422, "not_ready", "The function does not start"),
             Self::HostError => (500, "host_error", "The platform failed"),
             Self::Overloaded => (503, "overloaded", "The server is busy"),
+            Self::CatalogLocked => (503, "catalog_locked", "The catalog is locked by another process"),
             Self::Draining => (503, "draining", "The server is ending"),
             Self::DiskFull => (507, "disk_full", "The server's disk is full"),
         }

@@ -17,6 +17,7 @@ use crate::engine::instance::spawn_ahead;
 use crate::engine::program::{Program, ProgramId, SpawnError};
 use crate::engine::ticker::Pulse;
 use crate::engine::verdict;
+use crate::faults;
 use crate::host::Grant;
 use crate::host::logs::GuestLog;
 use crate::host::meter::Meter;
@@ -202,6 +203,7 @@ impl Deployer {
         let _order = self.routing.lock().await;
         let Published { function, version, created, dropped } =
             self.catalog.publish_active(tenant, name, &new).await?;
+        faults::pass("deploy.committed");
         let route = self.table.now().find(tenant.as_str(), name.as_str()).cloned();
         let answering = route.iter().flat_map(|route| &route.versions);
         let same = answering.map(|(live, _)| live).find(|live| live.number == version.number);
@@ -264,8 +266,14 @@ impl Deployer {
             self.loader.program(ProgramId::next(), what, grant).await?;
         }
         let _order = self.routing.lock().await;
+        // Read before the commit: nothing after it may fail, or the catalog and the table would say different things.
+        // Whoever could delete a version waits for the same lock, and a version never changes.
+        let mut versions = Vec::with_capacity(weights.len());
+        for weight in weights {
+            versions.push(self.catalog.get_version(tenant, name, weight.version).await?);
+        }
+        versions.sort_unstable_by_key(|version| version.number);
         let function = self.catalog.activate(tenant, name, weights, expected).await?;
-        let versions = self.catalog.active_versions(&function).await?.unwrap_or_default();
         let route = self.table.now().find(tenant.as_str(), name.as_str()).cloned();
         let old = route.map(|route| route.versions.clone()).unwrap_or_default();
         let lives = self.lives(&function, &versions, &old);

@@ -3,6 +3,7 @@
 //! Must never block a guest, grow with what it prints, or let it write a control character to a terminal.
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -14,6 +15,7 @@ use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError};
 
 use super::meter::{Meter, now_ns};
+use crate::faults;
 
 /// Bytes of one line that are kept.
 const LINE_BYTES: usize = 1024;
@@ -111,6 +113,7 @@ impl LineWriter {
     }
 
     fn push(&mut self, bytes: &[u8]) {
+        faults::pass("host.print");
         for piece in bytes.split_inclusive(|b| *b == b'\n') {
             let (text, ends) = match piece.split_last() {
                 Some((b'\n', text)) => (text, true),
@@ -128,9 +131,15 @@ impl LineWriter {
 
 impl Drop for LineWriter {
     fn drop(&mut self) {
-        if !self.line.is_empty() {
-            self.log.line(&self.line);
-        }
+        // Two destructors that panic in one store would end the process, and a guest has one of these for each stream.
+        let told = catch_unwind(AssertUnwindSafe(|| {
+            faults::pass("host.drop");
+            if !self.line.is_empty() {
+                self.log.line(&self.line);
+            }
+        }));
+        // The panic has been printed, and logging is what has just failed.
+        drop(told);
     }
 }
 

@@ -5,6 +5,10 @@ pub mod logs;
 pub mod meter;
 pub mod notes;
 
+#[cfg(test)]
+mod tests;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, LazyLock};
 
 use http::HeaderName;
@@ -15,6 +19,7 @@ use wasmtime_wasi_http::{
     WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView,
 };
 
+use crate::faults;
 use crate::model::limits;
 use crate::model::version::Profile;
 use logs::GuestLog;
@@ -74,6 +79,17 @@ impl HostState {
     }
 }
 
+/// wasmtime drops this before it frees the instance's slot: a panic that got through would cost the slot for good.
+impl Drop for HostState {
+    fn drop(&mut self) {
+        // Everything with a destructor of its own that a guest was handed stands in the table.
+        let table = std::mem::take(&mut self.table);
+        if catch_unwind(AssertUnwindSafe(|| drop(table))).is_err() {
+            tracing::error!("a destructor panicked");
+        }
+    }
+}
+
 impl WasiView for HostState {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
@@ -108,6 +124,7 @@ struct Hooks;
 static FORBIDDEN: LazyLock<ForbiddenHeaderFilter> = LazyLock::new(|| Arc::new(is_forbidden));
 
 fn is_forbidden(name: &HeaderName) -> bool {
+    faults::pass("host.field");
     DEFAULT_FORBIDDEN_HEADERS.contains(name)
 }
 
@@ -132,6 +149,7 @@ impl WasiHttpHooks for Hooks {
         _options: Option<RequestOptions>,
         _done: Box<dyn Future<Output = wasmtime_wasi_http::Result<()>> + Send>,
     ) -> Box<dyn Future<Output = Sent> + Send> {
+        faults::pass("host.send");
         Box::new(async { Err(HttpError::HttpRequestDenied) })
     }
 

@@ -64,6 +64,12 @@ pub fn default_data_dir() -> PathBuf {
     }
 }
 
+/// The file that says which failpoints fail (`SPAWNPOINT_FAULTS`); a release has none, whatever this says.
+#[must_use]
+pub fn faults() -> Option<PathBuf> {
+    std::env::var_os("SPAWNPOINT_FAULTS").filter(|value| !value.is_empty()).map(PathBuf::from)
+}
+
 /// Whether colours are unwanted (<https://no-color.org>).
 #[must_use]
 pub fn no_color() -> bool {

@@ -15,12 +15,26 @@ use super::{PATIENCE, eventually};
 pub struct Config {
     text: String,
     arguments: Vec<String>,
+    failpoints: bool,
+    ulimit: Option<String>,
 }
 
 impl Config {
     /// Adds lines of TOML.
     pub fn toml(mut self, text: &str) -> Self {
         let _ = writeln!(self.text, "{text}");
+        self
+    }
+
+    /// Arms the failpoints of a build that has them: [`Server::fault`] says which fail.
+    pub fn failpoints(mut self) -> Self {
+        self.failpoints = true;
+        self
+    }
+
+    /// Starts it under a limit, as the shell's `ulimit` takes it.
+    pub fn ulimit(mut self, limit: &str) -> Self {
+        self.ulimit = Some(limit.to_owned());
         self
     }
 
@@ -49,7 +63,12 @@ impl Server {
 
     #[track_caller]
     pub fn with(config: Config) -> Self {
-        let dir = tempfile::tempdir().expect("a temp dir");
+        Self::within(tempfile::tempdir().expect("a temp dir"), config)
+    }
+
+    /// In a directory that the test has prepared; the data directory is its `data`.
+    #[track_caller]
+    pub fn within(dir: tempfile::TempDir, config: Config) -> Self {
         let (child, ingress, admin) = spawn(dir.path(), &config);
         let token = std::fs::read_to_string(dir.path().join("data/admin-token")).expect("a token");
         Self { ingress, admin, token: token.trim().to_owned(), child, dir, config }
@@ -86,6 +105,18 @@ impl Server {
     pub fn start_again_with(&mut self, config: Config) {
         self.config = config;
         self.start_again();
+    }
+
+    /// Has failpoints fail from now on, instead of those before: a line `POINT=ACTION` for each.
+    pub fn fault(&self, text: &str) {
+        let (new, file) = (self.dir.path().join("faults.new"), self.dir.path().join("faults"));
+        std::fs::write(&new, text).expect("a file");
+        std::fs::rename(new, file).expect("a file");
+    }
+
+    /// The faults that are to come.
+    pub fn faults(&self) -> String {
+        std::fs::read_to_string(self.dir.path().join("faults")).unwrap_or_default()
     }
 
     /// SIGTERM.
@@ -220,7 +251,16 @@ impl Drop for Server {
 fn spawn(dir: &Path, config: &Config) -> (Child, SocketAddr, SocketAddr) {
     let log = std::fs::OpenOptions::new().create(true).append(true).open(dir.join("log")).expect("a log");
     std::fs::write(dir.join("settings.toml"), &config.text).expect("a settings file");
-    let mut child = Command::new(env!("CARGO_BIN_EXE_spawnpoint"))
+    let binary = env!("CARGO_BIN_EXE_spawnpoint");
+    let mut command = Command::new(binary);
+    if let Some(limit) = &config.ulimit {
+        command = Command::new("sh");
+        command.args(["-c", &format!("ulimit {limit} && exec \"$0\" \"$@\""), binary]);
+    }
+    if config.failpoints {
+        command.env("SPAWNPOINT_FAULTS", dir.join("faults"));
+    }
+    let mut child = command
         .args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--data-dir"])
         .arg(dir.join("data"))
         .arg("--config")

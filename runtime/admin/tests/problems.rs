@@ -55,6 +55,7 @@ const ALL: &[Code] = &[
     Code::NotReady,
     Code::HostError,
     Code::Overloaded,
+    Code::CatalogLocked,
     Code::Draining,
     Code::DiskFull,
 ];
