@@ -37,6 +37,8 @@ mod routing;
 mod routing_edges;
 // The fail sample under load.
 mod soak;
+// Programs that nobody wrote.
+mod storm;
 // Bodies in both directions, while they are made.
 mod streaming;
 // The tree itself: house rules, floors, documents.

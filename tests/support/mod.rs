@@ -3,6 +3,7 @@
 
 pub mod cli;
 pub mod client;
+pub mod generated;
 pub mod guests;
 pub mod h2;
 pub mod server;
