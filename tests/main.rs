@@ -24,6 +24,8 @@ mod answers;
 mod cancellation;
 // Bounds of a connection: how many, how slow, how idle, how stuck.
 mod connections;
+// What is left in a slot for whoever has it next.
+mod canary;
 // The end of a server.
 mod drain;
 // What one run of a guest can see or spoil of another.

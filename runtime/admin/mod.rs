@@ -11,7 +11,7 @@ mod functions;
 mod health;
 mod json;
 mod listen;
-mod multipart;
+pub mod multipart;
 mod names;
 mod openapi;
 mod paging;

@@ -47,7 +47,7 @@ pub(super) fn fit(settings: &mut Settings) -> Slots {
             *wanted = most;
         }
     }
-    let scan_pages = scan_pages_is_safe();
+    let scan_pages = settings.scan_pages && scan_pages_is_safe();
     tracing::info!(
         instances = server.instances,
         loaded_programs = server.loaded_programs,

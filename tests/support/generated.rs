@@ -5,6 +5,7 @@ use arbitrary::{Arbitrary as _, Unstructured};
 use wasm_smith::{Config, Module};
 use wasmparser::{Parser, Payload};
 
+use super::guests::wat_text;
 use super::{guest, sample, wat};
 
 /// A stream of numbers from a seed (splitmix64).
@@ -157,8 +158,7 @@ fn core(dice: &mut Dice) -> Vec<u8> {
 
 /// The component by hand, with a module of this shape first, whose function is called before the answer is made.
 fn answering(shape: &str) -> Vec<u8> {
-    let path = spawnpoint::cli::guests::source_tree().join("tests/guests/wat/handmade.wat");
-    let mut text = std::fs::read_to_string(path).expect("a file");
+    let mut text = wat_text("handmade.wat");
     for (old, new) in [
         (r#"(core module $memory (memory (export "memory") 1))"#, format!("(core module $memory {shape})")),
         (r#"(core module $m"#, r#"(core module $m (import "libc" "f" (func $f (param i32 i32)))"#.into()),
