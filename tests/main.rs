@@ -28,6 +28,8 @@ mod connections;
 mod canary;
 // The end of a server.
 mod drain;
+// Clients that mean harm.
+mod floods;
 // What one run of a guest can see or spoil of another.
 mod isolation;
 // Every limit of a guest.

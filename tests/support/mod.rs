@@ -4,6 +4,7 @@
 pub mod canary;
 pub mod cli;
 pub mod client;
+pub mod frames;
 pub mod generated;
 pub mod guests;
 pub mod h2;
