@@ -106,7 +106,9 @@ fn functions(server: &Server) -> Vec<Function> {
 
 /// Asks for this many slots of each engine, while versions that reuse and versions that do not take turns.
 fn no_byte_is_left(settings: &str) {
-    let server = Server::with(Config::default().toml(&format!("threads = 2\n{settings}\ninstances = 16")));
+    // Time enough on a machine that is busy with something else: what is left is looked for, not how fast.
+    let limits = "instances = 16\n[limits]\ncpu_ms = 30000\nwall_ms = 60000";
+    let server = Server::with(Config::default().toml(&format!("threads = 2\n{settings}\n{limits}")));
     let functions = functions(&server);
     for reuse in [1, 3] {
         deploy(&server, "t1", "turns", &Canary::of(1).component(), reuse);

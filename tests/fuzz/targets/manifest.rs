@@ -21,7 +21,9 @@ fuzz_target!(|bytes: &[u8]| {
     let clamped = manifest.limits.clamp(&defaults, &ceiling);
     for limits in manifest.limits.resolve(&defaults, &ceiling).into_iter().chain([clamped]) {
         assert!(limits.cpu_ms < limits.wall_ms && limits.wall_ms <= ceiling.wall_ms);
-        assert!(limits.memory_bytes <= ceiling.memory_bytes && limits.table_elements <= ceiling.table_elements);
+        assert!(
+            limits.memory_bytes <= ceiling.memory_bytes && limits.table_elements <= ceiling.table_elements
+        );
         assert!(limits.concurrent_requests <= ceiling.concurrent_requests);
     }
 });

@@ -39,7 +39,9 @@ fuzz_target!(|bytes: &[u8]| {
         assert!(target.prefix <= path.len() && path.is_char_boundary(target.prefix));
         let stripped = head::strip_prefix(&parts.uri, target.prefix);
         assert!(stripped.as_str().starts_with('/'), "{stripped}");
-        assert!(stripped.as_str().len() <= parts.uri.path_and_query().map_or(1, |all| all.as_str().len() + 1));
+        assert!(
+            stripped.as_str().len() <= parts.uri.path_and_query().map_or(1, |all| all.as_str().len() + 1)
+        );
     }
     head::strip(&mut parts.headers);
     assert!(parts.headers.keys().all(|name| !name.as_str().starts_with("x-spawnpoint-")));
