@@ -24,8 +24,12 @@ mod answers;
 mod cancellation;
 // Bounds of a connection: how many, how slow, how idle, how stuck.
 mod connections;
+// What is left in a slot for whoever has it next.
+mod canary;
 // The end of a server.
 mod drain;
+// Clients that mean harm.
+mod floods;
 // What one run of a guest can see or spoil of another.
 mod isolation;
 mod lanes;
@@ -41,6 +45,8 @@ mod routing;
 mod routing_edges;
 // The fail sample under load.
 mod soak;
+// Programs that nobody wrote.
+mod storm;
 // Bodies in both directions, while they are made.
 mod streaming;
 // The tree itself: house rules, floors, documents.

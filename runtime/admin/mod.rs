@@ -13,7 +13,7 @@ mod health;
 mod instant;
 mod json;
 mod listen;
-mod multipart;
+pub mod multipart;
 mod names;
 mod openapi;
 mod paging;

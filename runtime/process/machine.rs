@@ -126,7 +126,8 @@ impl Machine {
 /// # Errors
 /// When it has too little of something for any server.
 pub(super) fn fit(settings: &mut Settings) -> Result<Slots, TooLittle> {
-    let machine = Machine::look();
+    let mut machine = Machine::look();
+    machine.scan_pages &= settings.scan_pages;
     let server = &mut settings.server;
     let fit = machine.fit(server, &settings.ceiling)?;
     for (what, wanted, most) in [

@@ -28,6 +28,8 @@ pub struct Settings {
     pub base_domain_is_set: bool,
     /// Threads of the data plane.
     pub threads: usize,
+    /// Whether the kernel may be asked which pages of a slot were written, where that is safe.
+    pub scan_pages: bool,
     /// What is logged.
     pub log: LogSettings,
     /// Bounds of the server.

@@ -45,3 +45,11 @@ fn the_defaults_are_valid() {
     assert!(Flags::default().resolve().is_ok());
     assert_eq!(RawSettings::default().server.connections, 10_000);
 }
+
+#[test]
+fn pages_are_scanned_unless_the_operator_says_off() {
+    assert!(read("").unwrap().scan_pages);
+    assert!(read("scan_pages = \"auto\"\n").unwrap().scan_pages);
+    assert!(!read("scan_pages = \"off\"\n").unwrap().scan_pages);
+    assert!(read("scan_pages = \"on\"\n").unwrap_err().contains("expected `auto` or `off`"));
+}
