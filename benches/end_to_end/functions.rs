@@ -11,11 +11,12 @@ use crate::client::Client;
 use crate::guests;
 use crate::load::Measured;
 use crate::options::Sizes;
-use crate::rounds::{Shape, Target, measure};
+use crate::measure::{Shape, Target, measure};
 use crate::single::us;
 use crate::spawnpoint::{Place, Spawnpoint, path_of};
 use crate::stats::{Spread, median};
 use crate::subjects::HELLO;
+use crate::wasm::salted;
 
 /// What a crowd of functions came to.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -164,17 +165,4 @@ fn count(number: usize) -> f64 {
     #[expect(clippy::cast_precision_loss, reason = "fewer functions than 2^52")]
     let number = number as f64;
     number
-}
-
-/// The same component with other bytes: a custom section says which copy it is.
-pub(crate) fn salted(wasm: &[u8], number: usize) -> Vec<u8> {
-    const NAME: &[u8] = b"salt";
-    let payload = format!("{number:016x}");
-    let section = 1 + NAME.len() + payload.len();
-    let mut salted = wasm.to_vec();
-    // Section 0, its length, the length of its name: each below 128, so one byte of LEB128.
-    salted.extend_from_slice(&[0, u8::try_from(section).unwrap_or(127), 4]);
-    salted.extend_from_slice(NAME);
-    salted.extend_from_slice(payload.as_bytes());
-    salted
 }

@@ -13,8 +13,8 @@ use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 use serde::{Deserialize, Serialize};
 
-use crate::answer::{Expected, Verdict};
-use crate::process;
+use super::answer::{Expected, Verdict};
+use super::process;
 
 /// What is sent where.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -9,8 +9,8 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
-use crate::client::Client;
-use crate::process::{Child, Launch};
+use super::client::Client;
+use super::process::{Child, Launch};
 
 /// Where and with what servers run.
 #[derive(Clone, Debug)]
