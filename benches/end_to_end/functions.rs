@@ -10,8 +10,8 @@ use serde_json::json;
 use crate::client::Client;
 use crate::guests;
 use crate::load::Measured;
-use crate::options::Sizes;
 use crate::measure::{Shape, Target, measure};
+use crate::options::Sizes;
 use crate::single::us;
 use crate::spawnpoint::{Place, Spawnpoint, path_of};
 use crate::stats::{Spread, median};
@@ -119,6 +119,7 @@ fn under_load(
         paths,
         zipf: crowd.zipf,
         expected: HELLO,
+        mixed: None,
     };
     for round in 0..rounds {
         crowd.all.push(measure(target(&paths[..]), shape, &place.dir)?);

@@ -11,6 +11,7 @@ use clap::Parser as _;
 
 #[macro_use]
 #[path = "../support/mod.rs"]
+#[expect(dead_code, reason = "what other benches need of it")]
 mod support;
 
 mod bars;
@@ -136,6 +137,7 @@ fn places(options: &Options, sizes: &Sizes, cores: &[usize], dir: PathBuf) -> (P
         threads,
         connections: sizes.connections.max(rounds::FEW_AND_MANY[1]),
         cores: cores.to_vec(),
+        breaker_off: false,
         dir,
     };
     let shape = Shape { connections: sizes.connections, threads, measured: sizes.measured, cpus: load };

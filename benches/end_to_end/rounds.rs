@@ -60,6 +60,7 @@ impl Server {
             paths: std::slice::from_ref(&self.path),
             zipf: 0.0,
             expected: self.expected,
+            mixed: None,
         }
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
-use super::load::{Load, Measured};
+use super::load::{Load, Measured, Mixed};
 use super::process::Launch;
 
 /// How a round's measurements are made.
@@ -20,6 +20,13 @@ pub(crate) struct Shape {
     pub(crate) cpus: Vec<usize>,
 }
 
+impl Shape {
+    /// What is thrown away before anything is measured.
+    pub(crate) fn warm_up(&self) -> Duration {
+        (self.measured / 5).max(Duration::from_millis(100))
+    }
+}
+
 /// What is called.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Target<'a> {
@@ -29,6 +36,8 @@ pub(crate) struct Target<'a> {
     /// See [`Load::zipf`].
     pub(crate) zipf: f64,
     pub(crate) expected: &'a str,
+    /// See [`Load::mixed`].
+    pub(crate) mixed: Option<&'a Mixed>,
 }
 
 /// Measures one server once.
@@ -38,9 +47,10 @@ pub(crate) fn measure(target: Target<'_>, shape: &Shape, dir: &Path) -> Result<M
         paths: target.paths.to_vec(),
         zipf: target.zipf,
         expected: target.expected.to_owned(),
+        mixed: target.mixed.cloned(),
         connections: shape.connections,
         threads: shape.threads.min(shape.connections),
-        warm_up: (shape.measured / 5).max(Duration::from_millis(100)),
+        warm_up: shape.warm_up(),
         measured: shape.measured,
         server: target.server,
     };

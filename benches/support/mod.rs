@@ -20,6 +20,8 @@ pub(crate) mod guests;
 pub(crate) mod load;
 pub(crate) mod machine;
 pub(crate) mod measure;
+pub(crate) mod open_loop;
+pub(crate) mod phase;
 pub(crate) mod process;
 pub(crate) mod spawnpoint;
 pub(crate) mod stats;
