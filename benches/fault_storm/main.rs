@@ -21,7 +21,7 @@ use measure::Shape;
 use options::{Cores, Options};
 use report::Report;
 use spawnpoint::Place;
-use support::{client, guests, load, machine, measure, open_loop, phase, process, spawnpoint, stats};
+use support::{client, guests, load, machine, measure, open_loop, phase, process, spawnpoint, stats, wasm};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
