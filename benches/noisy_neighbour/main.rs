@@ -97,7 +97,8 @@ fn harness(options: &Options) -> Result<ExitCode> {
                         .push(format!("`{name}`: {} errors of the victim, first: {error}", victim.errors()));
                 }
                 if row.left > 0 {
-                    report.problems.push(format!("`{name}`: {} children outlived the server", row.left));
+                    let text = "compilations outlived the server, and were ended by this bench";
+                    report.problems.push(format!("`{name}`: {} {text}", row.left));
                 }
                 report.rows.push(row);
             }

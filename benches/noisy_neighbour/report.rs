@@ -55,7 +55,12 @@ impl Report {
         for row in &self.rows {
             let (victim, abuse, calm) = (&row.victim, &row.victim.abuse, &row.victim.undisturbed);
             let back = victim.back_ms.map_or("never seen".to_owned(), |ms| ms.to_string());
-            let met = if victim.meets_the_bar() { "met" } else { "BROKEN" };
+            let met = match (victim.meets_the_bar(), row.disturbed()) {
+                (true, false) => "met",
+                (false, false) => "BROKEN",
+                (true, true) => "met (disturbed)",
+                (false, true) => "BROKEN (disturbed)",
+            };
             writeln!(
                 out,
                 "| {} | {:.0} | {:.0} | {:.0} | {:.0} | {} | {:.0} / {:.0} | {:.2} | {back} | {met} |",
@@ -109,8 +114,9 @@ impl Report {
         writeln!(
             out,
             "No error of the victim and a p99 of at most {BAR:.1} times the undisturbed one: met under {met} of {} abuses, \
-             {errors} errors in all.",
-            abuses.len()
+             {errors} errors in all. {} rows are disturbed: somebody else used the machine, and they prove nothing.",
+            abuses.len(),
+            self.rows.iter().filter(|row| row.disturbed()).count()
         )
     }
 }

@@ -49,6 +49,8 @@ pub(crate) struct Row {
     pub(crate) left: usize,
 }
 
+/// Cores that others may use without a row being called disturbed.
+const OTHERS: f64 = 0.2;
 const VICTIM: &str = "victim";
 const NOISY: &str = "noisy";
 /// Connections of the victim's clients: more than ever have a request on its way while nobody disturbs.
@@ -122,7 +124,7 @@ pub(crate) fn run(abuse: &Abuse, plan: &Plan, place: &Place) -> Result<Row> {
     std::thread::sleep((stopped + plan.phase).saturating_sub(since()));
     let times = Times { begin, abuse: abused, stop: stopped, end: since() };
     let peak_mib = server.child.memory().peak_kib / 1024;
-    let children = process::family(pid);
+    let children: Vec<u32> = process::family(pid).into_iter().filter(|child| *child != pid).collect();
     let (samples, first_error) = running.finish()?;
     drop(server);
     let (calm, busy) = (middle.less(&before), after.less(&middle));
@@ -137,24 +139,36 @@ pub(crate) fn run(abuse: &Abuse, plan: &Plan, place: &Place) -> Result<Row> {
         other_cores: busy.others(),
         other_cores_before: calm.others(),
         peak_mib,
-        left: children.into_iter().filter(|child| process::lives(*child)).count(),
+        left: end(&children),
     })
+}
+
+/// Waits for what a server has started to end with it; ends what does not, and tells how many those were.
+fn end(children: &[u32]) -> usize {
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_secs(1) && children.iter().any(|child| process::compiles(*child)) {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let left = children.iter().filter(|child| process::compiles(**child));
+    left.map(|child| process::end(*child)).count()
 }
 
 /// A server with the victim's function and the abuser's, both of which have answered or could.
 fn prepared(place: &Place, name: &str, abuse: Option<&Abuse>) -> Result<Spawnpoint> {
+    // Read first: the first of them may have all guests built, and a server hangs up on who idles for that long.
+    let hello = std::fs::read(guests::path("hello")?)?;
+    let wasm = match abuse.map(|abuse| abuse.guest) {
+        Some(Guest::Built(name)) => Some(wasm::built(name)?),
+        Some(Guest::Wat(name)) => Some(wasm::wat(name)?),
+        None => None,
+    };
     let mut server = Spawnpoint::start(place, name, SETTINGS)?;
     server.make_tenant(VICTIM)?;
     server.make_tenant(NOISY)?;
-    let hello = std::fs::read(guests::path("hello")?)?;
     server.deploy_in(VICTIM, "hello", &hello, &place.manifest(false))?;
-    if let Some(abuse) = abuse {
-        let wasm = match abuse.guest {
-            Guest::Built(name) => wasm::built(name)?,
-            Guest::Wat(name) => wasm::wat(name)?,
-        };
+    if let Some(wasm) = wasm {
         let deployed = server.deploy_in(NOISY, "abuser", &wasm, &place.manifest(false));
-        deployed.with_context(|| format!("the guest of `{}`", abuse.name))?;
+        deployed.with_context(|| format!("the guest of `{name}`"))?;
     }
     Ok(server)
 }
@@ -165,6 +179,13 @@ struct Busy {
     server: f64,
     load: f64,
     all: f64,
+}
+
+impl Row {
+    /// Whether somebody else used so much of the machine that the figures are not the server's.
+    pub(crate) fn disturbed(&self) -> bool {
+        self.other_cores.max(self.other_cores_before) > OTHERS
+    }
 }
 
 impl Busy {

@@ -47,7 +47,8 @@ pub(crate) struct Running {
     pub(crate) start: Instant,
     stop: Arc<AtomicBool>,
     first_error: Arc<Mutex<Option<String>>>,
-    threads: Vec<JoinHandle<Vec<Sample>>>,
+    each: Duration,
+    threads: Vec<JoinHandle<(Vec<Sample>, Duration)>>,
 }
 
 /// An answer takes this long, or is an error.
@@ -77,17 +78,31 @@ impl OpenLoop {
                 std::thread::spawn(move || worker.work(index))
             })
             .collect();
-        Running { start, stop, first_error, threads }
+        Running { start, stop, first_error, each: self.each(), threads }
+    }
+}
+
+impl OpenLoop {
+    /// From one request of a connection to its next.
+    fn each(&self) -> Duration {
+        Duration::from_secs_f64(f64::from(self.connections) / self.rate)
     }
 }
 
 impl Running {
-    /// Every request in the order in which they were due, and why the first of those that failed did.
+    /// Every request in the order in which they were due, and why the first of those that failed did. One that was due
+    /// and could not be sent, because those before it are late, has waited until now: at least that long.
     pub(crate) fn finish(mut self) -> Result<(Vec<Sample>, Option<String>)> {
+        let end = Instant::now().saturating_duration_since(self.start);
         self.stop.store(true, Relaxed);
         let mut all = vec![];
         for thread in std::mem::take(&mut self.threads) {
-            all.extend(thread.join().map_err(|_| anyhow!("a thread of the load panicked"))?);
+            let (samples, mut due) = thread.join().map_err(|_| anyhow!("a thread of the load panicked"))?;
+            all.extend(samples);
+            while due < end {
+                all.push(Sample { due, took: end.saturating_sub(due), late: Duration::ZERO, right: true });
+                due += self.each;
+            }
         }
         all.sort_by_key(|sample| sample.due);
         let error = self.first_error.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -120,11 +135,12 @@ impl Worker {
         }
     }
 
-    fn work(mut self, index: u32) -> Vec<Sample> {
+    /// Works until it is told to stop; what was sent, and when the next one is due.
+    fn work(mut self, index: u32) -> (Vec<Sample>, Duration) {
         // Neither is to be had everywhere, and the report shows how late the client's own threads were.
         let _ = rustix::process::setpriority_process(None, self.load.nice);
         let _ = rustix::thread::set_current_timer_slack(NonZeroU64::new(1));
-        let each = Duration::from_secs_f64(f64::from(self.load.connections) / self.load.rate);
+        let each = self.load.each();
         let mut due = Duration::from_secs_f64(f64::from(index) / self.load.rate);
         let mut samples = vec![];
         let mut free = self.start;
@@ -154,7 +170,7 @@ impl Worker {
             }
             due += each;
         }
-        samples
+        (samples, due)
     }
 
     fn connect(&self) -> Result<TcpStream> {

@@ -238,9 +238,16 @@ pub(crate) fn family(root: u32) -> Vec<u32> {
     related(root).into_iter().map(|(pid, ..)| pid).collect()
 }
 
-/// Whether there is a process of that number.
-pub(crate) fn lives(pid: u32) -> bool {
-    Path::new(&format!("/proc/{pid}")).exists()
+/// Whether this is a server's child that compiles, and not another process that got its number.
+pub(crate) fn compiles(pid: u32) -> bool {
+    fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.starts_with(b"spawnpoint\0__compile\0"))
+}
+
+/// Ends a process that descends from one that this harness has started.
+pub(crate) fn end(pid: u32) {
+    if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
+        let _ = rustix::process::kill_process(pid, Signal::KILL);
+    }
 }
 
 fn seconds(ticks: u64) -> f64 {
