@@ -35,6 +35,7 @@ const REST: Duration = Duration::from_millis(5);
 const WARM_UP: usize = 20;
 
 pub(crate) fn run(server: &mut Spawnpoint, count: usize) -> Result<Vec<Single>> {
+    server.reconnect()?;
     let mut client = Client::connect(server.ingress)?;
     let (path, trap) = (path_of(STORM), format!("GET {}", trap_path()));
     let trapped = |client: &mut Client| -> Result<()> {

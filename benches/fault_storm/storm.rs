@@ -13,7 +13,7 @@ use crate::open_loop::OpenLoop;
 use crate::phase::{Phase, between};
 use crate::spawnpoint::{Place, Spawnpoint, path_in, path_of};
 use crate::stats::median;
-use crate::wasm;
+use crate::{machine, process, wasm};
 
 /// One share of traps, over all rounds.
 #[derive(Clone, Debug, Serialize)]
@@ -28,6 +28,8 @@ pub(crate) struct Row {
 pub(crate) struct Round {
     pub(crate) storm: Measured,
     pub(crate) neighbour: Phase,
+    /// Cores that were busy with neither the server nor a load.
+    pub(crate) other_cores: f64,
 }
 
 /// The function that traps when it is asked to, and what a fresh instance of it answers.
@@ -102,6 +104,8 @@ fn once(
     let running = neighbour.start();
     std::thread::sleep(Duration::from_millis(200));
     let began = Instant::now();
+    let others = || machine::busy_seconds() - process::cpu_seconds(std::process::id());
+    let before = others();
     let storm = match percent {
         None => {
             std::thread::sleep(shape.warm_up() + shape.measured);
@@ -120,13 +124,14 @@ fn once(
             measure(target, shape, &place.dir)?
         }
     };
+    let other_cores = ((others() - before) / began.elapsed().as_secs_f64()).max(0.0);
     let from = (began + shape.warm_up() + MARGIN).saturating_duration_since(running.start);
     let (samples, first_error) = running.finish()?;
     let phase = Phase::of(between(&samples, from, from + shape.measured - MARGIN));
     if let Some(error) = first_error {
         tell!("  the neighbour: {error}");
     }
-    Ok(Round { storm, neighbour: phase })
+    Ok(Round { storm, neighbour: phase, other_cores })
 }
 
 impl Row {

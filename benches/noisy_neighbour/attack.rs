@@ -11,8 +11,7 @@ use anyhow::{Result, anyhow};
 
 use crate::abuses::{Abuse, Way};
 use crate::bombs;
-use crate::guests;
-use crate::wasm::salted;
+use crate::wasm::{self, salted};
 use crate::wire::{Ended, Wire};
 
 /// Whom an abuse is done to.
@@ -49,8 +48,9 @@ const VISITED: usize = 50;
 impl<'a> Attack<'a> {
     pub(crate) fn new(abuse: &Abuse, target: &'a Target, connections: usize) -> Result<Self> {
         let wasm = match abuse.way {
-            Way::Deploys => std::fs::read(guests::path("examples/ok")?)?,
-            Way::SpinInStart => std::fs::read(guests::path("examples/spin_in_start")?)?,
+            Way::Deploys => wasm::built("ok")?,
+            // As text: what a toolchain makes of the same in Rust starts with the first call.
+            Way::SpinInStart => wasm::wat("spin_in_start")?,
             Way::Bombs => bombs::component_of(60_000)?,
             _ => vec![],
         };

@@ -78,6 +78,12 @@ impl Spawnpoint {
         Ok(Self { child, ingress, admin_address, token, admin })
     }
 
+    /// A new connection to the admin API: the server hangs up on one that has rested for a while.
+    pub(crate) fn reconnect(&mut self) -> Result<()> {
+        self.admin = Client::connect(self.admin_address)?.with_token(&self.token);
+        Ok(())
+    }
+
     /// Makes a tenant.
     pub(crate) fn make_tenant(&mut self, tenant: &str) -> Result<()> {
         let answer = self.admin.send(&format!("PUT /v1/tenants/{tenant}"), "", b"")?;
