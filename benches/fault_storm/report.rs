@@ -114,7 +114,7 @@ impl Report {
         let disturbed = self.rows.iter().any(|row| row.median(|round| round.other_cores) > OTHERS);
         let what = if disturbed { ", DISTURBED: somebody else used the machine" } else { "" };
         let what = format!("100 % traps, of the rate without{what}");
-        line(out, &what, rate, ("at least", BAR), |x| x >= BAR, self.quick)?;
+        line(out, &what, rate, ("at least", BAR), |x| x >= BAR, self.quick || disturbed)?;
         let p50 = |name| self.singles.iter().find(|single| single.name == name).map(|single| single.us.p50);
         let next = p50(AFTER).zip(p50(COLD)).map(|(after, cold)| after / cold.max(1e-9));
         line(
