@@ -53,8 +53,11 @@ pub(crate) struct Row {
 const OTHERS: f64 = 0.2;
 const VICTIM: &str = "victim";
 const NOISY: &str = "noisy";
-/// Connections of the victim's clients: more than ever have a request on its way while nobody disturbs.
-pub(crate) const CLIENTS: u32 = 32;
+/// Connections of the victim's clients. So many that a call which takes long does not keep those behind it from being
+/// sent: with fewer, a wait of some milliseconds at the server becomes a queue at the client, and grows without end.
+pub(crate) const CLIENTS: u32 = 256;
+/// Connections in the closed loop that says what the victim reaches.
+const CLOSED: usize = 32;
 /// What the victim is called before anything is measured.
 const WARM_UP: Duration = Duration::from_millis(400);
 /// A server that is told to end may still compile; what it waits for that is not what is measured.
@@ -69,7 +72,7 @@ pub(crate) fn capacity(place: &Place, quick: bool) -> Result<f64> {
         zipf: 0.0,
         expected: HELLO.to_owned(),
         mixed: None,
-        connections: CLIENTS as usize,
+        connections: CLOSED,
         threads: 2,
         warm_up: Duration::from_millis(300),
         measured: Duration::from_millis(if quick { 500 } else { 2_000 }),
