@@ -31,7 +31,7 @@ use spawnpoint::model::version::{Digest, Handler, Profile};
 use tokio::runtime::Runtime;
 use wasmtime_wasi_http::WasiBody;
 
-#[path = "end_to_end/guests.rs"]
+#[path = "support/guests.rs"]
 mod guests;
 
 /// The allocator of the server: the default one would be measured along.
