@@ -22,7 +22,7 @@ header_read_ms = 800
 idle_ms = 800
 write_stall_ms = 800";
 
-/// ENHANCE_YOUR_CALM. It is lost where the connection is reset before the client has read it.
+/// `ENHANCE_YOUR_CALM`. It is lost where the connection is reset before the client has read it.
 const CALM: u32 = 11;
 
 /// What one connection, and the instances it has started, may hold.
@@ -193,7 +193,7 @@ fn frames_that_no_client_may_send_are_answered_with_an_error() {
         ("data of no stream", frame(DATA, 0, 0, b"x")),
         ("data of an idle stream", frame(DATA, 0, 99, b"x")),
         ("a continuation of nothing", frame(CONTINUATION, 0, 1, b"")),
-        ("a frame larger than allowed", frame(DATA, 0, 1, &[0; 20_000])),
+        ("a frame larger than allowed", frame(DATA, 0, 1, &vec![0; 20_000])),
         ("settings of half a value", frame(SETTINGS, 0, 0, &[0; 5])),
         ("a ping of four bytes", frame(PING, 0, 0, &[0; 4])),
         ("a head that is no HPACK", frame(HEADERS, END_HEADERS, 7, &[0xff; 40])),

@@ -61,7 +61,7 @@ const CALLED: [(u16, &str); 9] = [
 ];
 
 fn number(name: &str) -> Option<u64> {
-    std::env::var(name).ok()?.trim().parse().ok()
+    std::env::var_os(name)?.to_str()?.trim().parse().ok()
 }
 
 struct Storm {
@@ -79,7 +79,7 @@ impl Storm {
     }
 
     /// A request, which must not take longer than twice its bound.
-    fn ask(&self, what: &str, bound: Duration, ask: impl FnOnce() -> Answer) -> Answer {
+    fn ask(what: &str, bound: Duration, ask: impl FnOnce() -> Answer) -> Answer {
         let began = Instant::now();
         let answer = ask();
         assert!(began.elapsed() < bound * 2, "{what} took {:?}, bound is {bound:?}", began.elapsed());
@@ -94,7 +94,7 @@ impl Storm {
         let function = format!("f{client}-{}", case % 50);
         let path = Server::path(&function);
         let upload = || self.server.admin("PUT", &path, &[], &wasm);
-        let answer = self.ask(&what, COMPILE + WALL, upload);
+        let answer = Self::ask(&what, COMPILE + WALL, upload);
         let said = (answer.status, answer.code());
         assert!(DEPLOYED.contains(&said), "{what}: {said:?} {}", answer.text());
         self.saw(kind, "deploy", &answer);
@@ -109,7 +109,7 @@ impl Storm {
         let target = format!("/default/{function}/");
         for (method, body) in [("GET", &b""[..]), ("POST", &[b'x'; 3_000]), ("GET", b"")] {
             let call = || request(self.server.ingress, method, &target, &[], body);
-            let answer = self.ask(what, WALL, call);
+            let answer = Self::ask(what, WALL, call);
             let said = (answer.status, answer.code());
             let of_guest = said.1.is_empty() && !answer.header("x-spawnpoint-version").is_empty();
             assert!(of_guest || CALLED.contains(&said), "{what}: {said:?} {}", answer.text());
@@ -147,7 +147,7 @@ impl Storm {
             for target in ["/good/ok/", "/good/p3/?do=ok"] {
                 let asked = format!("GET {target} HTTP/1.1\r\nhost: a.test\r\n\r\n");
                 let get = || raw.send(&asked).answer().expect("a neighbour's answer");
-                let answer = self.ask("a neighbour", WALL, get);
+                let answer = Self::ask("a neighbour", WALL, get);
                 assert_eq!((answer.status, answer.text().as_str()), (200, "ok"), "{}", answer.code());
                 answered += 1;
             }
@@ -161,9 +161,9 @@ impl Storm {
         let mut last = None;
         for ((kind, what), count) in seen.iter() {
             if last.replace(*kind) != Some(*kind) {
-                println!("{kind:?}");
+                eprintln!("{kind:?}");
             }
-            println!("  {count:>6} {what}");
+            eprintln!("  {count:>6} {what}");
         }
     }
 }
@@ -173,7 +173,7 @@ fn whatever_is_deployed_the_server_lives_and_a_neighbour_answers() {
     let cases = number("SPAWNPOINT_STORM").unwrap_or(CASES);
     let today = || std::time::UNIX_EPOCH.elapsed().map_or(SEED, |since| since.as_secs());
     let seed = number("SPAWNPOINT_STORM_SEED").unwrap_or_else(|| if cases > CASES { today() } else { SEED });
-    println!("a storm of {cases} with SPAWNPOINT_STORM_SEED={seed}");
+    eprintln!("a storm of {cases} with SPAWNPOINT_STORM_SEED={seed}");
     let server = Server::with(Config::default().toml(SETTINGS));
     server.tenant("good");
     for (name, wasm) in [("ok", "ok"), ("p3", "many_p3")] {
@@ -190,13 +190,13 @@ fn whatever_is_deployed_the_server_lives_and_a_neighbour_answers() {
             let (memory, descriptors) = storm.settled();
             storm.until(cases);
             let (memory_after, descriptors_after) = storm.settled();
-            println!("memory {memory} -> {memory_after}, descriptors {descriptors} -> {descriptors_after}");
+            eprintln!("memory {memory} -> {memory_after}, descriptors {descriptors} -> {descriptors_after}");
             assert!(memory_after < memory + SLACK, "memory {memory} -> {memory_after}");
             assert!(descriptors_after <= descriptors + 10, "{descriptors} -> {descriptors_after}");
         }));
         over.store(true, Ordering::Relaxed);
         let answered = neighbours.join().expect("the neighbours are undisturbed");
-        println!("{answered} answers of neighbours");
+        eprintln!("{answered} answers of neighbours");
         if let Err(panic) = result {
             std::panic::resume_unwind(panic);
         }
@@ -214,6 +214,6 @@ fn whatever_is_deployed_the_server_lives_and_a_neighbour_answers() {
         seen.iter().filter(|((_, what), _)| of(what)).map(|(_, count)| count).sum::<u64>()
     };
     let (deployed, answered) = (count(&|what| what == "deploy 201 ok"), count(&|what| what == "call 200 ok"));
-    println!("{deployed} of {cases} were deployed, {answered} calls answered 200");
+    eprintln!("{deployed} of {cases} were deployed, {answered} calls answered 200");
     assert!(deployed * 4 >= cases && answered * 20 >= cases, "{deployed} deployed, {answered} answered");
 }

@@ -114,17 +114,12 @@ impl Report {
         let disturbed = self.rows.iter().any(|row| row.median(|round| round.other_cores) > OTHERS);
         let what = if disturbed { ", DISTURBED: somebody else used the machine" } else { "" };
         let what = format!("100 % traps, of the rate without{what}");
-        line(out, &what, rate, ("at least", BAR), |x| x >= BAR, self.quick || disturbed)?;
+        let met = rate.filter(|_| !self.quick && !disturbed).map(|rate| rate >= BAR);
+        line(out, &what, rate, ("at least", BAR), met)?;
         let p50 = |name| self.singles.iter().find(|single| single.name == name).map(|single| single.us.p50);
         let next = p50(AFTER).zip(p50(COLD)).map(|(after, cold)| after / cold.max(1e-9));
-        line(
-            out,
-            "p50 of the call after a trap, of a cold one",
-            next,
-            ("below", 1.0),
-            |x| x < 1.0,
-            self.quick,
-        )
+        let met = next.filter(|_| !self.quick).map(|next| next < 1.0);
+        line(out, "p50 of the call after a trap, of a cold one", next, ("below", 1.0), met)
     }
 }
 
@@ -133,14 +128,9 @@ fn line(
     what: &str,
     measured: Option<f64>,
     (word, bar): (&str, f64),
-    met: impl Fn(f64) -> bool,
-    quick: bool,
+    met: Option<bool>,
 ) -> std::fmt::Result {
     let shown = measured.map_or("not measured".to_owned(), |value| format!("{value:.2}"));
-    let met = match measured {
-        Some(value) if !quick && met(value) => "yes",
-        Some(_) if !quick => "NO",
-        _ => "",
-    };
+    let met = met.map_or("", |met| if met { "yes" } else { "NO" });
     writeln!(out, "| {what} | {shown} | {word} {bar:.1} | {met} |")
 }

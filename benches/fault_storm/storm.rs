@@ -127,7 +127,7 @@ fn once(
     let other_cores = ((others() - before) / began.elapsed().as_secs_f64()).max(0.0);
     let from = (began + shape.warm_up() + MARGIN).saturating_duration_since(running.start);
     let (samples, first_error) = running.finish()?;
-    let phase = Phase::of(between(&samples, from, from + shape.measured - MARGIN));
+    let phase = Phase::of(between(&samples, from, from + shape.measured.saturating_sub(MARGIN)));
     if let Some(error) = first_error {
         tell!("  the neighbour: {error}");
     }

@@ -161,7 +161,7 @@ fn answering(shape: &str) -> Vec<u8> {
     let mut text = wat_text("handmade.wat");
     for (old, new) in [
         (r#"(core module $memory (memory (export "memory") 1))"#, format!("(core module $memory {shape})")),
-        (r#"(core module $m"#, r#"(core module $m (import "libc" "f" (func $f (param i32 i32)))"#.into()),
+        ("(core module $m", r#"(core module $m (import "libc" "f" (func $f (param i32 i32)))"#.into()),
         (r#"(with "http" "#, r#"(with "libc" (instance $libc)) (with "http" "#.into()),
         ("(call $set\n", "(call $f (local.get $request) (local.get $out))\n(call $set\n".into()),
     ] {
