@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 
 use super::support::siege::Siege;
 use super::support::wasm::{bomb, component_of, nested};
-use super::support::{Config, Raw};
+use super::support::{Config, Raw, eventually};
 
 const LIMIT: (u16, &str) = (422, "compile_limit");
 
@@ -114,4 +114,44 @@ fn a_client_that_leaves_while_its_bomb_compiles_blocks_nobody() {
     assert_eq!(siege.server.call("next").status, 200);
     super::support::eventually("nothing of it is left", || siege.server.blobs().len() == 2);
     assert_eq!(siege.server.shown("bomb").code(), "no_such_function");
+}
+
+#[test]
+fn a_server_that_is_killed_leaves_no_compiler_behind() {
+    let siege = Siege::begin(Config::default());
+    let mut server = siege.server;
+    let parent = server.pid();
+    let mut raw = Raw::connect(server.admin);
+    let bytes = bomb(20_000);
+    raw.send(format!(
+        "PUT /v1/tenants/default/functions/new HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {}\r\ncontent-length: {}\r\n\r\n",
+        server.token,
+        bytes.len()
+    ));
+    raw.send(&bytes);
+    let mut compiler = None;
+    eventually("it compiles", || {
+        compiler = child_of(parent);
+        compiler.is_some()
+    });
+    server.kill();
+    let compiler = compiler.expect("a compiler");
+    eventually("the compiler is gone", || !is_running(compiler));
+}
+
+/// The process that `parent` has started, if there is one.
+fn child_of(parent: u32) -> Option<u32> {
+    let tasks = std::fs::read_dir(format!("/proc/{parent}/task")).ok()?;
+    let children =
+        tasks.flatten().filter_map(|task| std::fs::read_to_string(task.path().join("children")).ok());
+    children
+        .flat_map(|text| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
+        .find_map(|pid| pid.parse().ok())
+}
+
+/// A zombie that nobody has waited for runs no more.
+fn is_running(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let state = stat.rsplit(')').next().unwrap_or("").trim().chars().next();
+    state.is_some_and(|state| state != 'Z')
 }

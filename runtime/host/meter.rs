@@ -28,6 +28,9 @@ fn thread_cpu_ns() -> u64 {
     seconds * 1_000_000_000 + nanos
 }
 
+/// What a guest is charged at most for the time before its first tick, in nanoseconds.
+const FIRST_TICK_NS: u64 = 2_000_000;
+
 /// What one call used, copied off its meter.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Used {
@@ -112,7 +115,12 @@ impl Meter {
 
     /// Asked by the epoch callback at each tick: whether the budget is spent. Remembers the answer.
     pub fn over_budget(&self) -> bool {
-        self.ticks.fetch_add(1, Relaxed);
+        if self.ticks.fetch_add(1, Relaxed) == 0 && self.poll_cpu_ns.load(Relaxed) == 0 {
+            // The thread's own clock from here on: until now it was charged by the wall clock, and on a machine that is
+            // busy with something else most of that was not the guest's. Two ticks at most were.
+            let wall = now_ns().saturating_sub(self.poll_wall_ns.load(Relaxed));
+            self.poll_cpu_ns.store(thread_cpu_ns().saturating_sub(wall.min(FIRST_TICK_NS)).max(1), Relaxed);
+        }
         let used = self.spent_ns.load(Relaxed) + self.used_in_poll();
         let over = used > self.budget_ns.load(Relaxed);
         if over {

@@ -7,7 +7,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::time::Instant;
 
-use rustix::process::{Resource, Rlimit, getrlimit, setpriority_process, setrlimit};
+use rustix::process::{
+    Resource, Rlimit, Signal, getrlimit, set_parent_process_death_signal, setpriority_process, setrlimit,
+};
 
 use super::EngineHash;
 use super::frame::{self, ARTIFACT_BYTES, Facts, Header, milliseconds};
@@ -50,6 +52,9 @@ impl ChildLimits {
         // Nothing but that kindness is lost where /proc is not writable.
         let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
         setpriority_process(None, NICE)?;
+        // A server that is killed leaves nothing behind that goes on computing. It is started by a thread that lives as
+        // long as the server does.
+        set_parent_process_death_signal(Some(Signal::KILL))?;
         lower(Resource::Core, 0, 0)?;
         lower(Resource::Fsize, 0, 0)?;
         lower(Resource::Nofile, 32, 32)?;
