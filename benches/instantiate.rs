@@ -24,6 +24,7 @@ use spawnpoint::engine::profile::{self, Purpose, Slots};
 use spawnpoint::engine::program::{Engines, Program, ProgramId};
 use spawnpoint::engine::ticker::{Pulse, Ticker};
 use spawnpoint::host::Grant;
+use spawnpoint::host::account::Accounts;
 use spawnpoint::host::logs::GuestLog;
 use spawnpoint::host::meter::Meter;
 use spawnpoint::model::limits::Limits;
@@ -296,5 +297,6 @@ fn grant() -> Grant {
         memory_bytes: limits.memory_bytes,
         table_elements: limits.table_elements,
         log: GuestLog::new("bench/guest".to_owned()),
+        account: Accounts::unlimited().of(&"bench".parse().expect("a name")),
     }
 }

@@ -8,11 +8,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwap;
 
 use super::live::Live;
+use crate::host::account::{Account, Accounts};
+use crate::host::gate::Gate;
 use crate::model::name::{FunctionName, TenantName};
+use crate::model::rate::Cell;
 
 /// All live routes.
-#[derive(Default)]
 pub struct Table {
+    /// What the tenants use.
+    pub accounts: Arc<Accounts>,
     routes: ArcSwap<Routes>,
     writer: Mutex<()>,
 }
@@ -39,7 +43,13 @@ pub struct Route {
 /// What all routes of one function share, one after the other.
 pub struct Shared {
     /// Requests in progress.
-    pub running: AtomicU32,
+    pub gate: Gate,
+    /// How often it was asked.
+    pub cell: Cell,
+    /// What its tenant uses.
+    pub account: Arc<Account>,
+    /// How often a breaker of its versions opened.
+    pub openings: metrics::Counter,
     /// Requests answered by the guest, well.
     pub completed: metrics::Counter,
     /// CPU time used, in microseconds.
@@ -56,10 +66,13 @@ const LOGGED_PER_SECOND: u64 = 10;
 impl Shared {
     /// The account of a function that has none yet.
     #[must_use]
-    pub fn new(tenant: &TenantName, function: &FunctionName) -> Arc<Self> {
-        let labels = [("tenant", tenant.to_string()), ("function", function.to_string())];
+    pub fn new(account: Arc<Account>, function: &FunctionName) -> Arc<Self> {
+        let labels = [("tenant", account.tenant.to_string()), ("function", function.to_string())];
         Arc::new(Self {
-            running: AtomicU32::new(0),
+            gate: Gate::default(),
+            cell: Cell::default(),
+            account,
+            openings: metrics::counter!("spawnpoint_breaker_openings_total", &labels),
             completed: metrics::counter!("spawnpoint_requests_completed_total", &labels),
             cpu_us: metrics::counter!("spawnpoint_guest_cpu_microseconds_total", &labels),
             logged: AtomicU64::new(0),
@@ -123,6 +136,12 @@ impl Routes {
 }
 
 impl Table {
+    /// A table without routes.
+    #[must_use]
+    pub fn new(accounts: Arc<Accounts>) -> Self {
+        Self { accounts, routes: ArcSwap::default(), writer: Mutex::default() }
+    }
+
     /// The routes as they are now.
     #[must_use]
     pub fn now(&self) -> arc_swap::Guard<Arc<Routes>> {
@@ -153,7 +172,7 @@ impl Table {
         let old = functions.get(function).cloned();
         let shared = match &old {
             Some(old) => old.shared.clone(),
-            None => Shared::new(tenant, function),
+            None => Shared::new(self.accounts.of(tenant), function),
         };
         let route = Route::new(tenant.clone(), function.clone(), shared, versions);
         functions.insert(function.clone(), Arc::new(route));

@@ -1,10 +1,13 @@
 //! The shared words. Pure: it must never do I/O, wait, or know anything above it.
 
+pub mod breaker;
 pub mod limits;
 pub mod manifest;
 pub mod name;
 pub mod outcome;
+pub mod rate;
 pub mod request_id;
+pub mod share;
 pub mod version;
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! What this machine allows: file descriptors, memory maps, dirty-page scans. Checked once at start and logged.
 //! Must never start a server on a combination that is not safe.
 
+use std::path::Path;
+
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::engine::profile::{Slots, scan_pages_is_safe};
@@ -26,6 +28,22 @@ fn most_maps() -> u64 {
     text.trim().parse().unwrap_or(65_530)
 }
 
+/// Bytes of memory that this process may use: the machine's, or what its control group leaves of them.
+fn memory() -> u64 {
+    let read = |path: &Path| std::fs::read_to_string(path).unwrap_or_default();
+    let info = read(Path::new("/proc/meminfo"));
+    let total = info.lines().find_map(|line| line.strip_prefix("MemTotal:")?.split_whitespace().next());
+    let total = total.and_then(|kib| kib.parse::<u64>().ok()).map_or(1 << 30, |kib| kib << 10);
+    let groups = read(Path::new("/proc/self/cgroup"));
+    let own = groups.lines().find_map(|line| line.strip_prefix("0::/")).unwrap_or_default();
+    let root = Path::new("/sys/fs/cgroup");
+    let own = root.join(own);
+    // Each group above has a limit too; and in a container the root is the container's own.
+    let limits = own.ancestors().take_while(|group| group.starts_with(root));
+    let limits = limits.filter_map(|group| read(&group.join("memory.max")).trim().parse::<u64>().ok());
+    limits.min().map_or(total, |limit| limit.min(total))
+}
+
 /// Fits what was configured to what the machine has, and says so.
 #[must_use]
 pub(super) fn fit(settings: &mut Settings) -> Slots {
@@ -47,11 +65,15 @@ pub(super) fn fit(settings: &mut Settings) -> Slots {
             *wanted = most;
         }
     }
+    if server.memory_bytes == 0 {
+        server.memory_bytes = memory() / 4 * 3;
+    }
     let scan_pages = scan_pages_is_safe();
     tracing::info!(
         instances = server.instances,
         loaded_programs = server.loaded_programs,
         connections = server.connections,
+        memory_bytes = server.memory_bytes,
         descriptors,
         scan_pages,
         threads = settings.threads,
