@@ -16,6 +16,10 @@ use crate::settings::Quotas;
 #[derive(Debug)]
 pub struct Budget {
     most: u64,
+    /// From here on nothing is kept that nobody uses.
+    high: u64,
+    /// From here on nobody is let in.
+    full: u64,
     used: AtomicU64,
 }
 
@@ -57,7 +61,7 @@ impl Budget {
     /// A budget of so many bytes.
     #[must_use]
     pub fn new(most: u64) -> Arc<Self> {
-        Arc::new(Self { most, used: AtomicU64::new(0) })
+        Arc::new(Self { most, high: most / 100 * 85, full: most / 100 * 95, used: AtomicU64::new(0) })
     }
 
     /// What there is in all, in bytes.
@@ -76,9 +80,9 @@ impl Budget {
     #[must_use]
     pub fn pressure(&self) -> Pressure {
         let used = self.used();
-        if used >= self.most / 100 * 95 {
+        if used >= self.full {
             Pressure::Full
-        } else if used >= self.most / 100 * 85 {
+        } else if used >= self.high {
             Pressure::High
         } else {
             Pressure::Low
@@ -122,9 +126,9 @@ impl Account {
     /// Whether it may have one more instance: not if memory is nearly used up, nor if it holds more than its share.
     #[must_use]
     pub fn may_spawn(&self) -> bool {
-        let Budget { most, .. } = *self.budget;
+        let Budget { most, full, .. } = *self.budget;
         let used = self.budget.used();
-        used < most / 100 * 95 && share::may_grow(self.bytes(), most - used, self.quota.weight)
+        used < full && share::may_grow(self.bytes(), most - used, self.quota.weight)
     }
 
     /// Takes memory for an instance. Returns whether there was enough.

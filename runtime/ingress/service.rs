@@ -104,6 +104,10 @@ async fn respond(desk: &Rc<Desk>, link: &Link, visit: &mut Visit, request: Reque
     let (program, cold) = live.program(&desk.face.loader).await.map_err(|failure| {
         refused(Rejection::HostError(format!("version {} of {}: {failure}", live.number, live.digest)))
     })?;
+    let taken = match desk.shelf.take(&program, live.limits.cpu_ms) {
+        Some(taken) => taken,
+        None => desk.shelf.wait(&program).await.ok_or(Rejection::Overloaded).map_err(refused)?,
+    };
     visit.phases.admitted = now_ns();
     live.touch(visit.phases.admitted);
 
@@ -116,7 +120,7 @@ async fn respond(desk: &Rc<Desk>, link: &Link, visit: &mut Visit, request: Reque
     let limit = live.limits.request_body_bytes;
     let ask = |meter: &Arc<Meter>| Request::from_parts(parts, Bounded::new(body, limit, Tell(meter.clone())));
     let terms = Terms { cpu_ms: live.limits.cpu_ms, max_requests: live.max_requests, cold };
-    let lease = Lease::take(&desk.shelf, &program, terms, ask).map_err(refused)?;
+    let lease = Lease::new(&desk.shelf, &program, (taken, terms), ask);
     let deadline = visit.phases.began + live.limits.wall_ms * 1_000_000;
     let flight = Flight::new(lease, deadline);
     match invoke(desk, &flight, &live, headless).await {

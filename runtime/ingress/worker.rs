@@ -78,7 +78,7 @@ async fn run(hire: Hire) {
         live: (face.limits.instances / share).max(1),
         ready_per_program: face.limits.ready_per_program,
     };
-    let shelf = Shelf::new(ticker.pulse(), bounds);
+    let shelf = Shelf::new(ticker.pulse(), bounds, face.table.accounts.budget().clone());
     let watch = Rc::new(Watch::default());
     let server_limits = face.limits;
     let ids = Ids::new(node, u8::try_from(index).unwrap_or(u8::MAX));

@@ -13,6 +13,9 @@ const MAPS_PER_INSTANCE: u64 = 11;
 /// Memory maps one loaded program takes.
 const MAPS_PER_PROGRAM: u64 = 4;
 
+/// File descriptors that no tenant's connection or program can take.
+const RESERVED: u64 = 1_024;
+
 /// Raises the soft limit of file descriptors to the hard one. Returns what is in force.
 #[must_use]
 pub(super) fn raise_descriptors() -> u64 {
@@ -53,8 +56,10 @@ pub(super) fn fit(settings: &mut Settings) -> Slots {
     // Half for instances, a quarter for programs, the rest for the process itself.
     let instances = u32::try_from(maps / 2 / MAPS_PER_INSTANCE).unwrap_or(u32::MAX).max(1);
     let programs = maps / 4 / MAPS_PER_PROGRAM;
-    let programs = u32::try_from(programs.min(descriptors / 2)).unwrap_or(u32::MAX).max(1);
-    let connections = u32::try_from(descriptors / 2).unwrap_or(u32::MAX).max(1);
+    // What tenants can make the server open leaves some for operators, for files and for compilers.
+    let theirs = descriptors - (descriptors / 8).min(RESERVED);
+    let programs = u32::try_from(programs.min(theirs / 2)).unwrap_or(u32::MAX).max(1);
+    let connections = u32::try_from(theirs / 2).unwrap_or(u32::MAX).max(1);
     for (what, wanted, most) in [
         ("instances", &mut server.instances, instances),
         ("loaded_programs", &mut server.loaded_programs, programs),

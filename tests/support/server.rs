@@ -15,12 +15,19 @@ use super::{PATIENCE, eventually};
 pub struct Config {
     text: String,
     arguments: Vec<String>,
+    descriptors: Option<u64>,
 }
 
 impl Config {
     /// Adds lines of TOML.
     pub fn toml(mut self, text: &str) -> Self {
         let _ = writeln!(self.text, "{text}");
+        self
+    }
+
+    /// The server may have so many files open.
+    pub fn descriptors(mut self, most: u64) -> Self {
+        self.descriptors = Some(most);
         self
     }
 
@@ -220,7 +227,12 @@ impl Drop for Server {
 fn spawn(dir: &Path, config: &Config) -> (Child, SocketAddr, SocketAddr) {
     let log = std::fs::OpenOptions::new().create(true).append(true).open(dir.join("log")).expect("a log");
     std::fs::write(dir.join("settings.toml"), &config.text).expect("a settings file");
-    let mut child = Command::new(env!("CARGO_BIN_EXE_spawnpoint"))
+    let binary = env!("CARGO_BIN_EXE_spawnpoint");
+    let mut command = Command::new(if config.descriptors.is_some() { "sh" } else { binary });
+    if let Some(most) = config.descriptors {
+        command.args(["-c", &format!("ulimit -n {most} && exec \"$0\" \"$@\""), binary]);
+    }
+    let mut child = command
         .args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--data-dir"])
         .arg(dir.join("data"))
         .arg("--config")
