@@ -1,6 +1,9 @@
 //! One version's breaker as all threads share it: a word to look at, and the state behind a lock for when it says more.
 //! Must never cost a request of a version that is well more than a look at that word.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -1,6 +1,9 @@
 //! Room for instances on one thread, shared between tenants, and the short bounded wait of those who find none.
 //! Must never be lost: whoever holds an instance holds its room, and dropping it lets the next one in.
 
+#[cfg(test)]
+mod tests;
+
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::future::Future;

@@ -1,6 +1,9 @@
 //! What one tenant uses of the server: requests, their rate, and the memory of its instances, with the budget of all.
 //! Must never refuse anything by itself: whoever asks decides.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError, Weak};

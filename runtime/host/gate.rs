@@ -1,6 +1,9 @@
 //! So many at once and no more, counted over all threads, with a short bounded wait for whoever comes too many.
 //! Must never make anybody wait who was not one too many, nor take a lock to let one in.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 use std::time::Duration;
 
