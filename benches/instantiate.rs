@@ -123,7 +123,8 @@ impl Bench {
     fn call(&self, program: &Arc<Program>, instance: Option<Box<Instance>>) -> Driving {
         let meter = instance.as_ref().map_or_else(Arc::default, |instance| instance.meter().clone());
         let invocation = Invocation { instance, request: request(), cpu_ms: CPU_MS, meter };
-        Driving { call: Call::new(program.clone(), invocation, self.pulse.clone()), body: None, bytes: 0 }
+        let pulse = self.pulse.clone();
+        Driving { call: Call::new(program.clone(), invocation), pulse, body: None, bytes: 0 }
     }
 
     fn spawn_and_drop(&self, group: &mut BenchmarkGroup<'_, WallTime>, name: &str, program: &Arc<Program>) {
@@ -225,6 +226,7 @@ impl Bench {
 /// One call, polled as a connection would: the guest, then whatever body there is.
 struct Driving {
     call: Call,
+    pulse: Pulse,
     body: Option<WasiBody>,
     bytes: usize,
 }
@@ -234,8 +236,9 @@ impl Future for Driving {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         loop {
-            let ended = self.call.poll(cx);
-            if let Some(Ok(answer)) = self.call.head() {
+            let Self { call, pulse, .. } = &mut *self;
+            let ended = call.poll(cx, pulse);
+            if let Some(Ok(answer)) = self.call.head(cx) {
                 self.body = Some(answer.into_body());
             }
             let progressed = self.drain(cx);

@@ -32,6 +32,7 @@ mod connections;
 mod drain;
 // What one run of a guest can see or spoil of another.
 mod isolation;
+mod lanes;
 // Every limit of a guest.
 mod limits;
 

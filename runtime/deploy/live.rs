@@ -2,7 +2,7 @@
 //! Must never hold a program that was dropped on request, nor load one twice at once.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use arc_swap::ArcSwapOption;
 use http::HeaderValue;
@@ -10,6 +10,7 @@ use tokio::sync::Mutex;
 
 use super::fuse::Fuse;
 use super::loader::{LoadFailure, Loader};
+use crate::engine::lanes::LIGHT_NS;
 use crate::engine::program::{Program, ProgramId};
 use crate::host::Grant;
 use crate::host::meter::now_ns;
@@ -45,6 +46,16 @@ pub struct Live {
     program: ArcSwapOption<Program>,
     loading: Mutex<()>,
     used_ns: AtomicU64,
+    heaviness: AtomicU32,
+}
+
+/// The heaviness of a version whose recent calls all were heavy.
+const HEAVY: u32 = 1 << 10;
+
+/// The share of heavy calls among recent ones, of [`HEAVY`], after one more; each weighs a quarter of all before it.
+fn heavier(seen: u32, heavy: bool) -> u32 {
+    let rest = seen - seen.div_ceil(4);
+    if heavy { rest + HEAVY / 4 } else { rest }
 }
 
 /// What it takes to be live.
@@ -87,6 +98,7 @@ impl Live {
             program: ArcSwapOption::empty(),
             loading: Mutex::new(()),
             used_ns: AtomicU64::new(0),
+            heaviness: AtomicU32::new(0),
         })
     }
 
@@ -138,6 +150,22 @@ impl Live {
         if now_ns.saturating_sub(seen) > 1_000_000_000 {
             self.used_ns.store(now_ns, Relaxed);
         }
+    }
+
+    /// Takes note of how much CPU time a call used.
+    pub fn weigh(&self, cpu_ns: u64) {
+        let seen = self.heaviness.load(Relaxed);
+        let heavy = cpu_ns > LIGHT_NS;
+        // A version whose calls are all short pays for this look alone.
+        if heavy || seen > 0 {
+            self.heaviness.store(heavier(seen, heavy), Relaxed);
+        }
+    }
+
+    /// Whether its calls are mostly heavy, so that the next one had better start as one.
+    #[must_use]
+    pub fn is_heavy(&self) -> bool {
+        self.heaviness.load(Relaxed) > HEAVY / 2
     }
 
     /// When it was last called, on the clock of `now_ns`.

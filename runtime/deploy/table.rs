@@ -2,12 +2,15 @@
 //! Must never be written but under the one writer's lock, and never wait for a reader.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 
 use super::live::Live;
+use crate::engine::lanes::Group;
+use crate::engine::program::ProgramId;
 use crate::host::account::{Account, Accounts};
 use crate::host::gate::Gate;
 use crate::model::name::{FunctionName, TenantName};
@@ -37,6 +40,8 @@ pub struct Route {
     pub shared: Arc<Shared>,
     /// The versions that answer, each with its weight; at most eight.
     pub versions: Vec<(Arc<Live>, u32)>,
+    /// Whose turn its heavy calls take: its tenant's.
+    pub group: Group,
     total: u64,
 }
 
@@ -100,7 +105,8 @@ impl Route {
         versions: Vec<(Arc<Live>, u32)>,
     ) -> Self {
         let total = versions.iter().map(|(_, weight)| u64::from(*weight)).sum();
-        Self { tenant, function, shared, versions, total }
+        let group = Group(BuildHasherDefault::<DefaultHasher>::default().hash_one(&tenant));
+        Self { tenant, function, shared, versions, group, total }
     }
 
     /// The version whose turn it is. A route without versions answers nobody.
@@ -127,6 +133,13 @@ impl Routes {
     #[must_use]
     pub fn find(&self, tenant: &str, function: &str) -> Option<&Arc<Route>> {
         self.tenants.get(tenant)?.get(function)
+    }
+
+    /// Who owns a program: tenant and function.
+    #[must_use]
+    pub fn owner(&self, program: ProgramId) -> Option<(&TenantName, &FunctionName)> {
+        let of = |route: &&Arc<Route>| route.versions.iter().any(|(live, _)| live.id == program);
+        self.all().find(of).map(|route| (&route.tenant, &route.function))
     }
 
     /// Every route.

@@ -4,6 +4,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 use std::task::{Context, Poll};
 
 use http::{Request, Response};
@@ -13,7 +14,8 @@ use wasmtime_wasi_http::p2::bindings::http::types::Scheme;
 use wasmtime_wasi_http::p3;
 use wasmtime_wasi_http::{WasiBody, WasiHttpView};
 
-use super::program::{Guest, Program, SpawnError};
+use super::lanes::{Given, Group, HeavyLane, LIGHT_TICKS};
+use super::program::{Guest, Program, ProgramId, SpawnError};
 use super::ticker::Pulse;
 use crate::host::HostState;
 use crate::host::meter::Meter;
@@ -42,16 +44,38 @@ pub enum Ended {
 /// What the guest answered: a head with its body, or the name of an error code.
 pub type Answer = Result<Response<WasiBody>, String>;
 
-type CallFuture = Pin<Box<dyn Future<Output = Ended> + Send>>;
+/// The part of a call that runs the guest. Owns the store; may go from thread to thread between polls.
+pub struct Run {
+    future: Pin<Box<dyn Future<Output = Ended> + Send>>,
+    meter: Arc<Meter>,
+    program: ProgramId,
+}
 
 /// One call in progress.
 pub struct Call {
-    future: CallFuture,
+    place: Place,
     meter: Arc<Meter>,
-    head: oneshot::Receiver<Answer>,
+    head: Option<oneshot::Receiver<Answer>>,
     /// Dropped when the body has been sent: an 0.3 guest may run until then.
     body_sent: Option<oneshot::Sender<()>>,
-    pulse: Pulse,
+}
+
+/// Where the guest runs.
+enum Place {
+    /// On the thread that took the request.
+    Light(Run),
+    /// In the heavy lane.
+    Heavy(Given),
+    /// Nowhere any more.
+    Over,
+}
+
+/// What a call leaves behind that was given up.
+pub enum Remains {
+    /// A guest that had not ended.
+    Run(Run),
+    /// One that had, unseen.
+    Ended(Ended),
 }
 
 /// What a call is made of.
@@ -74,10 +98,23 @@ impl Instance {
     }
 }
 
+impl Run {
+    /// Runs the guest until it waits, yields or ends. Charges the time to its meter.
+    pub fn poll(&mut self, cx: &mut Context<'_>, pulse: &Pulse) -> Poll<Ended> {
+        pulse.begin(Some(self.program));
+        self.meter.poll_begins();
+        let future = self.future.as_mut();
+        let polled = catch_unwind(AssertUnwindSafe(|| future.poll(cx)));
+        self.meter.poll_ends();
+        pulse.end();
+        polled.unwrap_or(Poll::Ready(Ended::Panicked))
+    }
+}
+
 impl Call {
     /// Prepares a call; nothing runs before the first poll.
     #[must_use]
-    pub fn new<B>(program: Arc<Program>, invocation: Invocation<B>, pulse: Pulse) -> Self
+    pub fn new<B>(program: Arc<Program>, invocation: Invocation<B>) -> Self
     where
         B: http_body::Body<Data = bytes::Bytes, Error = wasmtime_wasi_http::Error> + Send + 'static,
     {
@@ -86,6 +123,7 @@ impl Call {
         let Invocation { instance, request, cpu_ms, meter } = invocation;
         meter.arm(cpu_ms);
         let account = meter.clone();
+        let id = program.id;
         let future = Box::pin(async move {
             let mut instance = match instance {
                 Some(mut instance) => {
@@ -106,23 +144,65 @@ impl Call {
                 Err(error) => Ended::Failed(error, instance),
             }
         });
-        Self { future, meter, head, body_sent: Some(body_sent), pulse }
+        let run = Run { future, meter: meter.clone(), program: id };
+        Self { place: Place::Light(run), meter, head: Some(head), body_sent: Some(body_sent) }
     }
 
-    /// Runs the guest until it waits, yields or ends. Charges the time to its meter.
-    pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
-        self.pulse.begin();
-        self.meter.poll_begins();
-        let future = self.future.as_mut();
-        let polled = catch_unwind(AssertUnwindSafe(|| future.poll(cx)));
-        self.meter.poll_ends();
-        self.pulse.end();
-        polled.unwrap_or(Poll::Ready(Ended::Panicked))
+    /// Runs the guest until it waits, yields or ends; in the heavy lane, looks whether it has ended.
+    pub fn poll(&mut self, cx: &mut Context<'_>, pulse: &Pulse) -> Poll<Ended> {
+        let polled = match &mut self.place {
+            Place::Light(run) => run.poll(cx, pulse),
+            Place::Heavy(given) => given.poll(cx),
+            Place::Over => Poll::Pending,
+        };
+        if polled.is_ready() {
+            self.place = Place::Over;
+        }
+        polled
+    }
+
+    /// Whether the guest still runs on this thread and has had what a short call may have of it.
+    #[must_use]
+    pub fn is_too_heavy(&self) -> bool {
+        matches!(self.place, Place::Light(_)) && self.meter.ticks() >= LIGHT_TICKS
+    }
+
+    /// Has the guest run in the heavy lane from now on. `gone` is counted up if its instance ends there unseen.
+    pub fn give_away(&mut self, lane: &HeavyLane, group: Group, gone: &Arc<AtomicU32>) {
+        match std::mem::replace(&mut self.place, Place::Over) {
+            Place::Light(run) => self.place = Place::Heavy(lane.give(group, run, gone.clone())),
+            other => self.place = other,
+        }
+    }
+
+    /// Gives up. What is left to drop on this thread is returned; a guest in the heavy lane ends there.
+    #[must_use]
+    pub fn abandon(self) -> Option<Remains> {
+        match self.place {
+            Place::Light(run) => Some(Remains::Run(run)),
+            Place::Heavy(mut given) => given.take().map(Remains::Ended),
+            Place::Over => None,
+        }
     }
 
     /// The head, once the guest has set it.
-    pub fn head(&mut self) -> Option<Answer> {
-        self.head.try_recv().ok()
+    pub fn head(&mut self, cx: &mut Context<'_>) -> Option<Answer> {
+        let head = self.head.as_mut()?;
+        let answer = match &self.place {
+            // It sets its head while it is polled, here: there is nothing to be woken for.
+            Place::Light(_) | Place::Over => head.try_recv().ok(),
+            Place::Heavy(_) => match Pin::new(head).poll(cx) {
+                Poll::Ready(answer) => {
+                    self.head = None;
+                    return answer.ok();
+                }
+                Poll::Pending => None,
+            },
+        };
+        if answer.is_some() {
+            self.head = None;
+        }
+        answer
     }
 
     /// Tells a 0.3 guest that its body has gone out.
@@ -148,9 +228,10 @@ pub async fn spawn_ahead(
 ) -> Result<Box<Instance>, SpawnError> {
     meter.arm(cpu_ms);
     let account = meter.clone();
+    let id = program.id;
     let mut spawning = Box::pin(async move { program.spawn(account).await });
     std::future::poll_fn(move |cx| {
-        pulse.begin();
+        pulse.begin(Some(id));
         meter.poll_begins();
         let polled = catch_unwind(AssertUnwindSafe(|| spawning.as_mut().poll(cx)));
         meter.poll_ends();

@@ -3,11 +3,13 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 use std::task::{Context, Poll};
 
 use http::Request;
 
 use super::instance::{Answer, Call, Ended, Invocation};
+use super::lanes::Group;
 use super::pool::{Shelf, Taken};
 use super::program::{Program, ProgramId};
 use super::room::Room;
@@ -21,8 +23,11 @@ pub struct Lease {
     program: ProgramId,
     call: Option<Call>,
     room: Option<Room>,
+    /// Counted up when the instance has ended in the heavy lane, unseen.
+    gone: Option<Arc<AtomicU32>>,
     meter: Arc<Meter>,
     max_requests: u32,
+    group: Group,
     start: Start,
     ended: bool,
 }
@@ -36,6 +41,10 @@ pub struct Terms {
     pub max_requests: u32,
     /// Whether the program was loaded from disk for this call.
     pub cold: bool,
+    /// Whose turn the call takes in the heavy lane.
+    pub group: Group,
+    /// Whether it starts there.
+    pub heavy: bool,
 }
 
 /// How a call ended.
@@ -74,13 +83,20 @@ impl Lease {
         };
         let request = request(&meter);
         let invocation = Invocation { instance, request, cpu_ms: terms.cpu_ms, meter: meter.clone() };
+        let mut call = Call::new(program.clone(), invocation);
+        let gone = terms.heavy.then(|| {
+            metrics::counter!("spawnpoint_heavy_calls_total", "when" => "start").increment(1);
+            shelf.give_away(&mut call, terms.group)
+        });
         Self {
             shelf: shelf.clone(),
             program: program.id,
-            call: Some(Call::new(program.clone(), invocation, shelf.pulse().clone())),
+            call: Some(call),
             room: Some(room),
+            gone,
             meter,
             max_requests: terms.max_requests,
+            group: terms.group,
             start,
             ended: false,
         }
@@ -91,7 +107,19 @@ impl Lease {
         let Some(call) = self.call.as_mut().filter(|_| !self.ended) else {
             return Poll::Pending;
         };
-        let Poll::Ready(ended) = call.poll(cx) else {
+        let Poll::Ready(ended) = call.poll(cx, self.shelf.pulse()) else {
+            if call.is_too_heavy() {
+                self.gone = Some(self.shelf.give_away(call, self.group));
+                metrics::counter!("spawnpoint_heavy_calls_total", "when" => "later").increment(1);
+                // Whoever waits for its end or its head is to be woken by the lane.
+                return match call.poll(cx, self.shelf.pulse()) {
+                    Poll::Ready(ended) => {
+                        self.ended = true;
+                        Poll::Ready(self.judge(ended))
+                    }
+                    Poll::Pending => Poll::Pending,
+                };
+            }
             return Poll::Pending;
         };
         self.ended = true;
@@ -132,8 +160,8 @@ impl Lease {
     }
 
     /// The head, once the guest has set it.
-    pub fn head(&mut self) -> Option<Answer> {
-        self.call.as_mut()?.head()
+    pub fn head(&mut self, cx: &mut Context<'_>) -> Option<Answer> {
+        self.call.as_mut()?.head(cx)
     }
 
     /// Tells a 0.3 guest that its body has gone out.
@@ -159,7 +187,7 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         if let (Some(call), Some(room)) = (self.call.take(), self.room.take()) {
-            self.shelf.abandon(call, room);
+            self.shelf.abandon(call, room, self.gone.take());
         }
     }
 }

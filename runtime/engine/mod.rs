@@ -6,6 +6,7 @@ pub mod compile;
 pub mod componentize;
 pub mod crew;
 pub mod instance;
+pub mod lanes;
 pub mod lease;
 pub mod pool;
 pub mod profile;

@@ -6,11 +6,13 @@ use std::collections::{HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use super::instance::{Call, Instance, spawn_ahead};
+use super::instance::{Call, Instance, Remains, spawn_ahead};
+use super::lanes::{Group, HeavyLane};
 use super::program::{Program, ProgramId, SpawnError};
 use super::room::{Room, Rooms, Share};
 use super::sizing::Sizing;
@@ -27,6 +29,9 @@ const AHEAD: Duration = Duration::from_secs(2);
 /// The instances of one thread.
 pub struct Shelf {
     pulse: Pulse,
+    heavy: HeavyLane,
+    /// Room of instances that are to end in the heavy lane, each until it is counted gone there.
+    away: RefCell<Vec<(Room, Arc<AtomicU32>)>>,
     bounds: Bounds,
     pools: RefCell<HashMap<ProgramId, Pool>>,
     bin: RefCell<Vec<Waste>>,
@@ -61,7 +66,7 @@ struct Pool {
 /// What is thrown away, and its room with it: a whole call, or what a call left behind.
 #[expect(dead_code, reason = "held to be dropped")]
 enum Waste {
-    Call(Call, Room),
+    Remains(Remains, Room),
     Instance(Box<Instance>, Room),
 }
 
@@ -82,9 +87,11 @@ fn now_ms() -> u64 {
 impl Shelf {
     /// An empty shelf.
     #[must_use]
-    pub fn new(pulse: Pulse, bounds: Bounds, budget: Arc<Budget>) -> Rc<Self> {
+    pub fn new(pulse: Pulse, heavy: HeavyLane, (bounds, budget): (Bounds, Arc<Budget>)) -> Rc<Self> {
         Rc::new(Self {
             pulse,
+            heavy,
+            away: RefCell::default(),
             bounds,
             pools: RefCell::default(),
             bin: RefCell::default(),
@@ -101,8 +108,14 @@ impl Shelf {
         &self.pulse
     }
 
-    /// Instances that exist on this thread.
-    #[must_use]
+    /// Has the heavy lane go on with a call. What is returned is counted up when its instance has ended there, unseen.
+    pub fn give_away(&self, call: &mut Call, group: Group) -> Arc<AtomicU32> {
+        let gone = Arc::default();
+        call.give_away(&self.heavy, group, &gone);
+        gone
+    }
+
+    /// Instances that exist on this thread's account.
     pub fn live(&self) -> u32 {
         self.rooms.live()
     }
@@ -218,15 +231,22 @@ impl Shelf {
     }
 
     /// A call that is not to be finished. Dropped later, off the request's path.
-    pub fn abandon(&self, call: Call, room: Room) {
-        self.bin.borrow_mut().push(Waste::Call(call, room));
-        self.work.notify_one();
+    pub fn abandon(&self, call: Call, room: Room, gone: Option<Arc<AtomicU32>>) {
+        match (call.abandon(), gone) {
+            (Some(remains), _) => {
+                self.bin.borrow_mut().push(Waste::Remains(remains, room));
+                self.work.notify_one();
+            }
+            (None, Some(gone)) => self.away.borrow_mut().push((room, gone)),
+            (None, None) => drop(room),
+        }
     }
 
-    /// Drops what is in the bin. A panic of a destructor costs that store only.
+    /// Drops what is in the bin, and the room of what has ended elsewhere. A panic of a destructor costs that store only.
     fn empty_bin(&self) {
+        self.away.borrow_mut().retain(|(_, gone)| gone.load(Relaxed) == 0);
         let waste = std::mem::take(&mut *self.bin.borrow_mut());
-        self.pulse.begin();
+        self.pulse.begin(None);
         for item in waste {
             let _ = catch_unwind(AssertUnwindSafe(|| drop(item)));
         }
@@ -329,6 +349,7 @@ impl Shelf {
             !idle || pool.queued
         });
         self.rooms.settle();
+        self.away.borrow_mut().retain(|(_, gone)| gone.load(Relaxed) == 0);
         let some = !bin.is_empty();
         drop(bin);
         if some {

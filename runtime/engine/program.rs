@@ -41,6 +41,18 @@ impl ProgramId {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         Self(NEXT.fetch_add(1, Relaxed))
     }
+
+    /// The number; never zero.
+    #[must_use]
+    pub fn number(self) -> u64 {
+        self.0
+    }
+
+    /// The id of this number, if it can be one.
+    #[must_use]
+    pub fn of_number(number: u64) -> Option<Self> {
+        (number != 0).then_some(Self(number))
+    }
 }
 
 /// One version, loaded and linked: instantiating it needs no name to be looked up.

@@ -2,11 +2,13 @@
 //! Must never be asked to do anything else; a guest that loops is stopped by what its ticks find out.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Condvar, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use wasmtime::EngineWeak;
+
+use super::program::ProgramId;
 
 /// One tick.
 pub const TICK: Duration = Duration::from_millis(1);
@@ -14,16 +16,32 @@ pub const TICK: Duration = Duration::from_millis(1);
 /// server with one request now and then should not pay for that each time.
 const LINGER: u32 = 200;
 /// Threads that may run guests.
-const THREADS: usize = 64;
+const THREADS: usize = 160;
+/// Ticks after which a thread that is still at the same poll of a guest counts as stuck: a guest yields at each tick,
+/// so only a host call or a destructor takes this long.
+const STUCK: u64 = 1_000;
+
+/// Told which program a thread is stuck in, and for how many ticks.
+type OnStuck = Box<dyn Fn(Option<ProgramId>, u64) + Send + Sync>;
 
 /// On its own cache line, so that two threads never wait for each other's flag.
 #[derive(Default)]
 #[repr(align(64))]
-struct Flag(AtomicBool);
+struct Flag {
+    /// The tick at which what runs began; zero while nothing runs.
+    since: AtomicU64,
+    /// What runs, as [`ProgramId::number`]; zero where it is none in particular.
+    what: AtomicU64,
+    /// The `since` that was reported as stuck.
+    reported: AtomicU64,
+}
 
 /// Shared by the epoch thread and every thread that runs guests.
 pub struct Ticker {
     running: Vec<Flag>,
+    /// The number of the tick; the first is one.
+    tick: AtomicU64,
+    on_stuck: OnceLock<OnStuck>,
     taken: AtomicUsize,
     asleep: AtomicBool,
     stop: AtomicBool,
@@ -47,6 +65,8 @@ impl Ticker {
     pub fn start() -> std::io::Result<Arc<Self>> {
         let ticker = Arc::new(Self {
             running: (0..THREADS).map(|_| Flag::default()).collect(),
+            tick: AtomicU64::new(1),
+            on_stuck: OnceLock::new(),
             taken: AtomicUsize::new(0),
             asleep: AtomicBool::new(false),
             stop: AtomicBool::new(false),
@@ -72,6 +92,11 @@ impl Ticker {
         Pulse { ticker: self.clone(), index }
     }
 
+    /// Has somebody told, once each time, when a thread does not come back from a guest. Only the first one is told.
+    pub fn on_stuck(&self, tell: impl Fn(Option<ProgramId>, u64) + Send + Sync + 'static) {
+        drop(self.on_stuck.set(Box::new(tell)));
+    }
+
     /// Ends the thread at its next tick.
     pub fn stop(&self) {
         self.stop.store(true, Ordering::SeqCst);
@@ -85,22 +110,38 @@ impl Ticker {
     }
 
     fn any_running(&self) -> bool {
-        self.running.iter().any(|flag| flag.0.load(Ordering::SeqCst))
+        self.running.iter().any(|flag| flag.since.load(Ordering::SeqCst) != 0)
     }
 
     fn run(&self) {
         let mut idle = 0;
         while !self.stop.load(Ordering::SeqCst) {
             std::thread::sleep(TICK);
+            let tick = self.tick.fetch_add(1, Ordering::Relaxed) + 1;
             idle = if self.any_running() { 0 } else { idle + 1 };
             for engine in self.engines.lock().unwrap_or_else(PoisonError::into_inner).iter() {
                 if let Some(engine) = engine.upgrade() {
                     engine.increment_epoch();
                 }
             }
+            if tick.is_multiple_of(STUCK) {
+                self.look_for_stuck(tick);
+            }
             if idle > LINGER {
                 self.sleep();
                 idle = 0;
+            }
+        }
+    }
+
+    fn look_for_stuck(&self, tick: u64) {
+        for flag in &self.running {
+            let since = flag.since.load(Ordering::SeqCst);
+            if is_stuck(since, tick) && flag.reported.swap(since, Ordering::Relaxed) != since {
+                let program = ProgramId::of_number(flag.what.load(Ordering::Relaxed));
+                if let Some(tell) = self.on_stuck.get() {
+                    tell(program, tick - since);
+                }
             }
         }
     }
@@ -116,10 +157,17 @@ impl Ticker {
     }
 }
 
+/// Whether what began at `since`, if anything did, has lasted too long.
+fn is_stuck(since: u64, tick: u64) -> bool {
+    since != 0 && tick.saturating_sub(since) >= STUCK
+}
+
 impl Pulse {
-    /// Says that this thread is about to run a guest.
-    pub fn begin(&self) {
-        self.ticker.running[self.index].0.store(true, Ordering::SeqCst);
+    /// Says that this thread is about to run a guest, or to drop one.
+    pub fn begin(&self, what: Option<ProgramId>) {
+        let flag = &self.ticker.running[self.index];
+        flag.what.store(what.map_or(0, ProgramId::number), Ordering::Relaxed);
+        flag.since.store(self.ticker.tick.load(Ordering::Relaxed), Ordering::SeqCst);
         if self.ticker.asleep.load(Ordering::SeqCst) {
             self.ticker.wake();
         }
@@ -127,6 +175,9 @@ impl Pulse {
 
     /// Says that no guest runs on this thread any more.
     pub fn end(&self) {
-        self.ticker.running[self.index].0.store(false, Ordering::Release);
+        self.ticker.running[self.index].since.store(0, Ordering::Release);
     }
 }
+
+#[cfg(test)]
+mod tests;

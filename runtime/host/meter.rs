@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::LazyLock;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Instant;
 
 use rustix::time::{ClockId, clock_gettime};
@@ -38,7 +38,8 @@ pub struct Meter {
     poll_wall_ns: AtomicU64,
     /// Thread CPU time at the start of this poll; zero while the guest has not yet run for a whole tick.
     poll_cpu_ns: AtomicU64,
-    ticked: AtomicBool,
+    /// Ticks that came while the guest ran.
+    ticks: AtomicU32,
     cpu_exceeded: AtomicBool,
     memory_refused: AtomicBool,
     memory_short: AtomicBool,
@@ -53,7 +54,7 @@ impl Meter {
         self.budget_ns.store(budget_ms.saturating_mul(1_000_000), Relaxed);
         self.spent_ns.store(0, Relaxed);
         self.spawned_ns.store(0, Relaxed);
-        self.ticked.store(false, Relaxed);
+        self.ticks.store(0, Relaxed);
     }
 
     /// Forgets the incidents of a call that ended cleanly: the next one of the same instance is not to blame.
@@ -68,7 +69,7 @@ impl Meter {
         self.poll_wall_ns.store(now_ns(), Relaxed);
         // The first poll of a call is charged by the wall clock, which costs no system call; a call that came
         // back for more is charged by the thread's own clock, so that a busy machine is not held against it.
-        let cpu = if self.ticked.load(Relaxed) { thread_cpu_ns() } else { 0 };
+        let cpu = if self.ticks.load(Relaxed) > 0 { thread_cpu_ns() } else { 0 };
         self.poll_cpu_ns.store(cpu, Relaxed);
     }
 
@@ -87,13 +88,19 @@ impl Meter {
 
     /// Asked by the epoch callback at each tick: whether the budget is spent. Remembers the answer.
     pub fn over_budget(&self) -> bool {
-        self.ticked.store(true, Relaxed);
+        self.ticks.fetch_add(1, Relaxed);
         let used = self.spent_ns.load(Relaxed) + self.used_in_poll();
         let over = used > self.budget_ns.load(Relaxed);
         if over {
             self.cpu_exceeded.store(true, Relaxed);
         }
         over
+    }
+
+    /// Ticks that came while the guest ran, in this call.
+    #[must_use]
+    pub fn ticks(&self) -> u32 {
+        self.ticks.load(Relaxed)
     }
 
     /// CPU time charged so far, in nanoseconds.

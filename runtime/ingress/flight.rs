@@ -64,7 +64,7 @@ impl Flight {
         if let Some(Err(outcome)) = &state.ended {
             return Poll::Ready(Err(NoHead::Failed(outcome.clone())));
         }
-        let answer = state.lease.as_mut().and_then(Lease::head);
+        let answer = state.lease.as_mut().and_then(|lease| lease.head(cx));
         match (answer, &state.ended) {
             (Some(Ok(response)), _) => Poll::Ready(Ok(response)),
             (Some(Err(code)), _) => {

@@ -100,6 +100,7 @@ async fn respond(desk: &Rc<Desk>, link: &Link, visit: &mut Visit, request: Reque
     let (permit, asked, prefix) = admit(desk, &parts, visit.phases.began).map_err(refused)?;
     visit.phases.routed = now_ns();
     let live = permit.live.clone();
+    let group = permit.route.group;
     visit.admit(permit).await.map_err(refused)?;
     let (program, cold) = live.program(&desk.face.loader).await.map_err(|failure| {
         refused(Rejection::HostError(format!("version {} of {}: {failure}", live.number, live.digest)))
@@ -119,7 +120,8 @@ async fn respond(desk: &Rc<Desk>, link: &Link, visit: &mut Visit, request: Reque
     let headless = parts.method == Method::HEAD;
     let limit = live.limits.request_body_bytes;
     let ask = |meter: &Arc<Meter>| Request::from_parts(parts, Bounded::new(body, limit, Tell(meter.clone())));
-    let terms = Terms { cpu_ms: live.limits.cpu_ms, max_requests: live.max_requests, cold };
+    let heavy = live.is_heavy();
+    let terms = Terms { cpu_ms: live.limits.cpu_ms, max_requests: live.max_requests, cold, group, heavy };
     let lease = Lease::new(&desk.shelf, &program, (taken, terms), ask);
     let deadline = visit.phases.began + live.limits.wall_ms * 1_000_000;
     let flight = Flight::new(lease, deadline);

@@ -145,6 +145,7 @@ impl Visit {
         let (cpu_ns, memory_peak) = flight.map_or((0, 0), Flight::usage);
         account.cpu_us.increment(cpu_ns / 1_000);
         let Permit { route, live, .. } = &*permit;
+        live.weigh(cpu_ns);
         let cpu_ms = cpu_ns / 1_000_000;
         if let Outcome::Completed = outcome {
             account.completed.increment(1);

@@ -25,6 +25,7 @@ use super::service::{Desk, serve};
 use super::visit::Ids;
 use super::watch::{Watch, now_ms};
 use crate::engine::crew::Order;
+use crate::engine::lanes::HeavyLane;
 use crate::engine::pool::{Bounds, Shelf};
 use crate::engine::ticker::Ticker;
 use crate::model::limits::{self, ServerLimits};
@@ -46,6 +47,8 @@ pub struct Hire {
     pub face: Arc<Face>,
     /// The epoch thread.
     pub ticker: Arc<Ticker>,
+    /// Where calls go on that are not short.
+    pub heavy: HeavyLane,
     /// Connections for this thread.
     pub arrivals: mpsc::Receiver<Arrival>,
     /// Orders of the control plane.
@@ -72,13 +75,14 @@ pub fn start(hire: Hire) -> io::Result<JoinHandle<()>> {
 }
 
 async fn run(hire: Hire) {
-    let Hire { face, ticker, mut arrivals, mut orders, node, index: (index, of) } = hire;
+    let Hire { face, ticker, heavy, mut arrivals, mut orders, node, index: (index, of) } = hire;
     let share = u32::try_from(of).unwrap_or(1).max(1);
     let bounds = Bounds {
         live: (face.limits.instances / share).max(1),
         ready_per_program: face.limits.ready_per_program,
     };
-    let shelf = Shelf::new(ticker.pulse(), bounds, face.table.accounts.budget().clone());
+    let budget = face.table.accounts.budget().clone();
+    let shelf = Shelf::new(ticker.pulse(), heavy, (bounds, budget));
     let watch = Rc::new(Watch::default());
     let server_limits = face.limits;
     let ids = Ids::new(node, u8::try_from(index).unwrap_or(u8::MAX));

@@ -16,6 +16,8 @@ use super::outbox::Outbox;
 
 /// Bytes a connection may hold until its thread sends; whatever is larger is written at once.
 const HELD: usize = 16 * 1024;
+/// Bytes of room that a connection keeps while it has nothing to send.
+const KEPT: usize = 1024;
 
 /// What is known of one connection. Shared by its socket, its requests and the watch, on one thread.
 pub struct Link {
@@ -150,6 +152,10 @@ impl Link {
         let sent = self.stream.borrow().try_write(&held);
         match sent {
             Ok(sent) if sent == held.len() => {
+                // Thousands of connections that stay open must not each keep the room of their largest answer.
+                if held.capacity() > KEPT {
+                    *held = Vec::new();
+                }
                 held.clear();
                 self.blocked_since_ms.set(0);
                 return;

@@ -22,6 +22,7 @@ use crate::deploy::table::Table;
 use crate::engine::artifact::ArtifactStore;
 use crate::engine::compile::Compiler;
 use crate::engine::crew::{self, Crew};
+use crate::engine::lanes::HeavyLane;
 use crate::engine::program::{Engines, LinkError};
 use crate::engine::ticker::Ticker;
 use crate::host::account::{Accounts, Budget};
@@ -47,6 +48,7 @@ pub struct Running {
     ready: Arc<AtomicBool>,
     open: Vec<Arc<AtomicUsize>>,
     workers: Vec<JoinHandle<()>>,
+    heavy: HeavyLane,
     ticker: Arc<Ticker>,
     drain: Duration,
 }
@@ -134,7 +136,10 @@ pub async fn start(mut settings: Settings) -> Result<Running, ServeError> {
     let looked_at = table.clone();
     let face = Face::new(table.clone(), loader.clone(), settings.server, base);
 
-    let hired = hire(&face, &ticker, settings.threads).map_err(ServeError::Thread)?;
+    watch_threads(&ticker, &table);
+    let heavy =
+        HeavyLane::start(settings.threads, &ticker, &Handle::current()).map_err(ServeError::Thread)?;
+    let hired = hire(&face, &ticker, (settings.threads, &heavy)).map_err(ServeError::Thread)?;
     let crew = Crew::new(hired.orders);
     let Settings { defaults, ceiling, server, breaker, .. } = settings;
     let policy = Policy { defaults, ceiling, server, breaker };
@@ -175,7 +180,7 @@ pub async fn start(mut settings: Settings) -> Result<Running, ServeError> {
     let drain = Duration::from_millis(settings.server.drain_ms);
     let workers = hired.workers;
     let admins = (stop_admin, administering);
-    Ok(Running { ingress, admin, face, crew, stop, admins, ready, open, workers, ticker, drain })
+    Ok(Running { ingress, admin, face, crew, stop, admins, ready, open, workers, heavy, ticker, drain })
 }
 
 /// Tells the command line where this server is; without it a newcomer would have to say.
@@ -201,13 +206,27 @@ fn gauge(table: &Table) {
     metrics::gauge!("spawnpoint_breakers_open").set(open as f64);
 }
 
+/// Says which function a thread is stuck in. Told by the epoch thread, which no guest and no runtime can hold up.
+fn watch_threads(ticker: &Ticker, table: &Arc<Table>) {
+    let table = table.clone();
+    ticker.on_stuck(move |program, ticks| {
+        metrics::counter!("spawnpoint_threads_stuck_total").increment(1);
+        let routes = table.now();
+        if let Some((tenant, function)) = program.and_then(|program| routes.owner(program)) {
+            tracing::error!(%tenant, %function, ticks, "a thread does not come back from a guest");
+        } else {
+            tracing::error!(ticks, "a thread does not come back from clearing away a guest");
+        }
+    });
+}
+
 struct Hired {
     seats: Vec<Seat>,
     orders: Vec<mpsc::Sender<crew::Order>>,
     workers: Vec<JoinHandle<()>>,
 }
 
-fn hire(face: &Arc<Face>, ticker: &Arc<Ticker>, threads: usize) -> io::Result<Hired> {
+fn hire(face: &Arc<Face>, ticker: &Arc<Ticker>, (threads, heavy): (usize, &HeavyLane)) -> io::Result<Hired> {
     let mut hired = Hired { seats: vec![], orders: vec![], workers: vec![] };
     let mut node = [0; 4];
     getrandom::fill(&mut node).map_err(io::Error::other)?;
@@ -217,6 +236,7 @@ fn hire(face: &Arc<Face>, ticker: &Arc<Ticker>, threads: usize) -> io::Result<Hi
         hired.workers.push(worker::start(Hire {
             face: face.clone(),
             ticker: ticker.clone(),
+            heavy: heavy.clone(),
             arrivals,
             orders: ordered,
             node: u32::from_le_bytes(node),
@@ -263,6 +283,7 @@ impl Running {
         let _ = tokio::time::timeout_at(deadline, administering).await;
         // The threads end when nobody can order them about any more; what they still run ends with them.
         drop(self.crew);
+        self.heavy.stop();
         self.ticker.stop();
         drop(self.workers);
     }

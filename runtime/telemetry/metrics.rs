@@ -36,6 +36,14 @@ pub fn install() -> Result<PrometheusHandle, metrics_exporter_prometheus::BuildE
         "Memories and tables of a tenant's live instances, by tenant"
     );
     describe_counter!("spawnpoint_connections_refused_total", "Connections for which there was no room");
+    describe_counter!(
+        "spawnpoint_heavy_calls_total",
+        "Calls that ran in the heavy lane, from the start or from later on"
+    );
+    describe_counter!(
+        "spawnpoint_threads_stuck_total",
+        "Times that a thread did not come back from a guest for a second"
+    );
     describe_gauge!("spawnpoint_connections", "Open connections on the ingress");
     describe_gauge!("spawnpoint_programs_loaded", "Programs in memory");
     describe_gauge!("spawnpoint_functions", "Functions that answer");

@@ -1,7 +1,9 @@
 //! Room on one thread: given back by whoever drops it, to whose turn it is, and never lost.
 
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -43,6 +45,11 @@ fn on_a_thread(test: impl Future<Output = ()>) {
     LocalSet::new().block_on(&runtime, test);
 }
 
+/// One look at a future, by somebody who cannot be woken.
+fn poll<F: Future>(future: &mut Pin<Box<F>>) -> Poll<F::Output> {
+    future.as_mut().poll(&mut Context::from_waker(Waker::noop()))
+}
+
 #[test]
 fn whoever_waits_is_let_in_when_a_room_is_dropped() {
     on_a_thread(async {
@@ -80,8 +87,8 @@ fn who_gives_up_leaves_no_trace_and_what_it_was_given_goes_to_the_next() {
         let room = rig.take(0).unwrap();
         let mut first = Box::pin(rig.wait(1));
         let mut second = Box::pin(rig.wait(2));
-        assert!(futures_util::poll!(&mut first).is_pending());
-        assert!(futures_util::poll!(&mut second).is_pending());
+        assert!(poll(&mut first).is_pending());
+        assert!(poll(&mut second).is_pending());
         drop(room);
         // The first one was given it, and its client has left before it could look.
         drop(first);
@@ -99,7 +106,7 @@ fn a_line_is_bounded() {
         let mut waiting: Vec<_> = (0..100).map(|_| Box::pin(rig.wait(0))).collect();
         let mut refused = 0;
         for one in &mut waiting {
-            refused += usize::from(matches!(futures_util::poll!(one), std::task::Poll::Ready(None)));
+            refused += usize::from(matches!(poll(one), Poll::Ready(None)));
         }
         assert_eq!(refused, 100 - super::WAITING.1);
     });

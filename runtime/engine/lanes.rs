@@ -1,0 +1,281 @@
+//! The heavy lane: threads of lower priority that go on with calls which have used up their first ticks elsewhere.
+//! One slice at a time, each tenant in its turn. Must never keep a call whose owner has left, nor run one twice at once.
+
+use std::collections::{HashMap, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
+
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+
+use super::instance::{Ended, Run};
+use super::ticker::{Pulse, Ticker};
+
+/// Ticks after which a call leaves the thread that took it.
+pub const LIGHT_TICKS: u32 = 2;
+/// CPU time above which a call counts as heavy, in nanoseconds: what it has used once it must leave.
+pub const LIGHT_NS: u64 = LIGHT_TICKS as u64 * 1_000_000;
+/// How much a heavy thread gives way to those that answer short calls. Not idle priority: a thread that holds a lock and
+/// is never scheduled would hold up everybody.
+const NICE: i32 = 10;
+
+/// Whose turn it is: calls of one group share one turn. Made from the tenant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Group(pub u64);
+
+/// The heavy lane.
+#[derive(Clone)]
+pub struct HeavyLane(Arc<Queue>);
+
+struct Queue {
+    turns: Mutex<Turns<Arc<Job>>>,
+    ready: Condvar,
+    stop: AtomicBool,
+}
+
+/// Who runs next. Each group has one place in the ring, however many of its calls wait.
+struct Turns<J> {
+    ring: VecDeque<Group>,
+    waiting: HashMap<Group, VecDeque<J>>,
+}
+
+/// A call that was given to the heavy lane. Dropping it ends the guest there.
+pub struct Given {
+    job: Arc<Job>,
+    done: oneshot::Receiver<Ended>,
+    received: bool,
+}
+
+const IDLE: u8 = 0;
+const QUEUED: u8 = 1;
+const RUNNING: u8 = 2;
+/// Woken while it ran.
+const AGAIN: u8 = 3;
+const OVER: u8 = 4;
+
+struct Job {
+    group: Group,
+    state: AtomicU8,
+    left: AtomicBool,
+    work: Mutex<Option<Work>>,
+    queue: Arc<Queue>,
+}
+
+struct Work {
+    run: Run,
+    done: oneshot::Sender<Ended>,
+    /// Counts instances that ended here and were not handed back.
+    gone: Arc<AtomicU32>,
+}
+
+impl HeavyLane {
+    /// Starts this many threads. Timers of guests that run here belong to `timers`.
+    ///
+    /// # Errors
+    /// When the operating system gives no thread.
+    pub fn start(threads: usize, ticker: &Arc<Ticker>, timers: &Handle) -> std::io::Result<Self> {
+        let queue = Arc::new(Queue {
+            turns: Mutex::new(Turns::default()),
+            ready: Condvar::new(),
+            stop: AtomicBool::new(false),
+        });
+        for index in 0..threads {
+            let (queue, pulse, timers) = (queue.clone(), ticker.pulse(), timers.clone());
+            crate::tasks::thread(&format!("heavy-{index}"), move || {
+                let _timers = timers.enter();
+                give_way();
+                queue.work(&pulse);
+            })?;
+        }
+        Ok(Self(queue))
+    }
+
+    /// Ends the threads, each after the slice it is at.
+    pub fn stop(&self) {
+        self.0.stop.store(true, Ordering::SeqCst);
+        drop(self.0.lock());
+        self.0.ready.notify_all();
+    }
+
+    /// Takes a call over. `gone` is counted up if it ends without being handed back.
+    #[must_use]
+    pub fn give(&self, group: Group, run: Run, gone: Arc<AtomicU32>) -> Given {
+        let (done, receiver) = oneshot::channel();
+        let job = Arc::new(Job {
+            group,
+            state: AtomicU8::new(QUEUED),
+            left: AtomicBool::new(false),
+            work: Mutex::new(Some(Work { run, done, gone })),
+            queue: self.0.clone(),
+        });
+        self.0.push(job.clone());
+        Given { job, done: receiver, received: false }
+    }
+}
+
+/// Lowers the priority of the calling thread.
+fn give_way() {
+    let thread = rustix::thread::gettid();
+    if let Err(error) = rustix::process::setpriority_process(Some(thread), NICE) {
+        tracing::warn!(%error, "heavy calls run at the same priority as light ones");
+    }
+}
+
+impl<J> Default for Turns<J> {
+    fn default() -> Self {
+        Self { ring: VecDeque::new(), waiting: HashMap::new() }
+    }
+}
+
+impl<J> Turns<J> {
+    fn push(&mut self, group: Group, job: J) {
+        let queue = self.waiting.entry(group).or_default();
+        if queue.is_empty() {
+            self.ring.push_back(group);
+        }
+        queue.push_back(job);
+    }
+
+    fn pop(&mut self) -> Option<J> {
+        let group = self.ring.pop_front()?;
+        let queue = self.waiting.get_mut(&group)?;
+        let job = queue.pop_front();
+        if queue.is_empty() {
+            self.waiting.remove(&group);
+        } else {
+            self.ring.push_back(group);
+        }
+        job
+    }
+}
+
+impl Queue {
+    fn lock(&self) -> MutexGuard<'_, Turns<Arc<Job>>> {
+        self.turns.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn push(&self, job: Arc<Job>) {
+        self.lock().push(job.group, job);
+        self.ready.notify_one();
+    }
+
+    fn next(&self) -> Option<Arc<Job>> {
+        let mut turns = self.lock();
+        loop {
+            if self.stop.load(Ordering::SeqCst) {
+                return None;
+            }
+            if let Some(job) = turns.pop() {
+                return Some(job);
+            }
+            turns = self.ready.wait(turns).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn work(&self, pulse: &Pulse) {
+        while let Some(job) = self.next() {
+            job.slice(pulse);
+        }
+    }
+}
+
+impl Job {
+    /// Runs the call until it waits, yields or ends.
+    fn slice(self: Arc<Self>, pulse: &Pulse) {
+        self.state.store(RUNNING, Ordering::SeqCst);
+        let mut place = self.work.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(work) = place.as_mut() else { return };
+        if self.left.load(Ordering::SeqCst) {
+            self.state.store(OVER, Ordering::SeqCst);
+            if let Some(Work { run, done: _, gone }) = place.take() {
+                throw_away(run, pulse);
+                gone.fetch_add(1, Ordering::SeqCst);
+            }
+            return;
+        }
+        let waker = Waker::from(self.clone());
+        match work.run.poll(&mut Context::from_waker(&waker), pulse) {
+            Poll::Ready(ended) => {
+                self.state.store(OVER, Ordering::SeqCst);
+                if let Some(Work { run, done, gone }) = place.take() {
+                    drop(run);
+                    if let Err(ended) = done.send(ended) {
+                        throw_away(Some(ended), pulse);
+                        gone.fetch_add(1, Ordering::SeqCst);
+                    }
+                }
+            }
+            Poll::Pending => {
+                drop(place);
+                if self.state.compare_exchange(RUNNING, IDLE, Ordering::SeqCst, Ordering::SeqCst).is_err() {
+                    self.state.store(QUEUED, Ordering::SeqCst);
+                    self.queue.push(self.clone());
+                }
+            }
+        }
+    }
+}
+
+/// Drops what a guest left behind. A panic of a destructor costs that store only.
+fn throw_away<T>(waste: T, pulse: &Pulse) {
+    pulse.begin(None);
+    let _ = catch_unwind(AssertUnwindSafe(|| drop(waste)));
+    pulse.end();
+}
+
+impl Wake for Job {
+    fn wake(self: Arc<Self>) {
+        loop {
+            let (from, to) = match self.state.load(Ordering::SeqCst) {
+                IDLE => (IDLE, QUEUED),
+                RUNNING => (RUNNING, AGAIN),
+                _ => return,
+            };
+            if self.state.compare_exchange(from, to, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
+                if to == QUEUED {
+                    self.queue.push(self.clone());
+                }
+                return;
+            }
+        }
+    }
+}
+
+impl Given {
+    /// Ready once the call has ended.
+    pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
+        if self.received {
+            return Poll::Pending;
+        }
+        let polled = Pin::new(&mut self.done).poll(cx);
+        polled.map(|ended| {
+            self.received = true;
+            // Only a lane that was stopped drops a call without a word.
+            ended.unwrap_or(Ended::Panicked)
+        })
+    }
+
+    /// What the call ended with, if nobody has asked yet.
+    pub fn take(&mut self) -> Option<Ended> {
+        if self.received {
+            return None;
+        }
+        self.done.close();
+        let ended = self.done.try_recv().ok();
+        self.received = ended.is_some();
+        ended
+    }
+}
+
+impl Drop for Given {
+    fn drop(&mut self) {
+        self.job.left.store(true, Ordering::SeqCst);
+        Arc::clone(&self.job).wake();
+    }
+}
+
+#[cfg(test)]
+mod tests;

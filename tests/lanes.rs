@@ -1,0 +1,123 @@
+//! Heavy calls go on in a lane of their own, and are calls like any other there: they answer, stream, end and are ended.
+//! Must never need a fast machine: what is asked is who is answered while whom is not.
+
+use crate::support::{Config, Raw, Server, eventually, get, guest};
+
+const LONG: &str = r#"{"limits": {"cpu_ms": 20000, "wall_ms": 60000}}"#;
+
+/// A server with one thread for requests, on which nobody gets by without the heavy lane.
+fn one_thread() -> Server {
+    let server = Server::with(Config::default().flag("--threads", "1"));
+    server.deploy("ok", &guest("ok"));
+    server.deploy_with("burn", &guest("burn"), LONG);
+    server.deploy_with("spin", &guest("spin"), LONG);
+    server
+}
+
+fn asks(server: &Server, target: &str) -> Raw {
+    let mut raw = Raw::connect(server.ingress);
+    raw.send(format!("GET /default/{target} HTTP/1.1\r\nhost: a\r\n\r\n"));
+    raw
+}
+
+fn moved(server: &Server, when: &str) -> f64 {
+    server.metric("spawnpoint_heavy_calls_total", &format!("when=\"{when}\""))
+}
+
+#[test]
+fn short_calls_are_answered_while_hogs_compute_on_the_same_thread() {
+    let server = one_thread();
+    let hogs: Vec<Raw> = (0..16).map(|_| asks(&server, "spin/")).collect();
+    eventually("the hogs are moved", || moved(&server, "later") + moved(&server, "start") >= 16.0);
+    for _ in 0..50 {
+        assert_eq!(get(server.ingress, "/default/ok/").text(), "ok");
+    }
+    // None of them has ended meanwhile: each had far more time left than that took.
+    assert_eq!(server.failed("cpu_limit"), 0.0);
+    drop(hogs);
+}
+
+#[test]
+fn a_heavy_call_answers_like_any_other() {
+    let server = one_thread();
+    for _ in 0..3 {
+        let answer = get(server.ingress, "/default/burn/?ms=20&chunks=3");
+        assert_eq!((answer.status, answer.text().as_str()), (200, "chunk 0\nchunk 1\nchunk 2\n"));
+    }
+    assert!(moved(&server, "later") >= 1.0);
+}
+
+#[test]
+fn a_heavy_call_streams_as_it_computes() {
+    let server = one_thread();
+    let mut raw = asks(&server, "burn/?ms=50&chunks=4");
+    assert!(raw.head().unwrap().starts_with("HTTP/1.1 200"));
+    for number in 0..4 {
+        assert_eq!(raw.chunk().unwrap(), format!("chunk {number}\n").as_bytes());
+        assert_eq!(get(server.ingress, "/default/ok/").text(), "ok");
+    }
+}
+
+#[test]
+fn a_function_whose_calls_are_heavy_starts_in_the_heavy_lane() {
+    let server = one_thread();
+    for _ in 0..6 {
+        assert_eq!(get(server.ingress, "/default/burn/?ms=10").status, 200);
+    }
+    assert!(moved(&server, "start") >= 1.0, "{}", moved(&server, "start"));
+    // And comes back when they are short again.
+    for _ in 0..20 {
+        assert_eq!(get(server.ingress, "/default/burn/?ms=0").status, 200);
+    }
+    let before = moved(&server, "start");
+    assert_eq!(get(server.ingress, "/default/burn/?ms=0").status, 200);
+    assert_eq!(moved(&server, "start"), before);
+}
+
+#[test]
+fn a_heavy_call_is_stopped_at_its_limits() {
+    let server = one_thread();
+    server.deploy_with("cpu", &guest("spin"), r#"{"limits": {"cpu_ms": 100}}"#);
+    server.deploy_with("wall", &guest("spin"), r#"{"limits": {"cpu_ms": 400, "wall_ms": 500}}"#);
+    // More of them than cores: each has its wall time, but not its CPU time.
+    let many: Vec<Raw> = (0..16).map(|_| asks(&server, "wall/")).collect();
+    for mut raw in many {
+        let answer = raw.answer().unwrap();
+        assert!(matches!(answer.code(), "timeout" | "cpu_limit"), "{}", answer.text());
+    }
+    let answer = get(server.ingress, "/default/cpu/");
+    assert_eq!((answer.status, answer.code()), (502, "cpu_limit"));
+}
+
+#[test]
+fn a_client_that_leaves_ends_its_heavy_call_and_frees_its_instance() {
+    let server = Server::with(Config::default().flag("--threads", "1").toml("[server]\ninstances = 4\n"));
+    server.deploy_with("spin", &guest("spin"), LONG);
+    server.deploy("ok", &guest("ok"));
+    for _ in 0..3 {
+        let hogs: Vec<Raw> = (0..4).map(|_| asks(&server, "spin/")).collect();
+        eventually("every place is taken", || get(server.ingress, "/default/ok/").code() == "overloaded");
+        drop(hogs);
+        eventually("they are free again", || get(server.ingress, "/default/ok/").status == 200);
+    }
+}
+
+#[test]
+fn a_heavy_0_3_call_goes_on_too() {
+    let server = one_thread();
+    server.deploy_with("p3", &guest("many_p3"), r#"{"limits": {"cpu_ms": 200}}"#);
+    let answer = get(server.ingress, "/default/p3/?do=spin");
+    assert_eq!((answer.status, answer.code()), (502, "cpu_limit"));
+    assert!(moved(&server, "later") >= 1.0);
+    assert_eq!(get(server.ingress, "/default/ok/").text(), "ok");
+}
+
+#[test]
+fn an_instance_that_ended_well_in_the_heavy_lane_may_answer_again() {
+    let server = one_thread();
+    let manifest = r#"{"reuse": {"max_requests": 100}, "limits": {"cpu_ms": 20000, "wall_ms": 60000}}"#;
+    server.deploy_with("again", &guest("burn"), manifest);
+    assert_eq!(get(server.ingress, "/default/again/?ms=10").status, 200);
+    let answer = get(server.ingress, "/default/again/?ms=10");
+    assert_eq!((answer.status, answer.header("x-spawnpoint-start")), (200, "reused"));
+}
