@@ -70,7 +70,7 @@ proptest! {
         let mut held = vec![0; others + 1];
         saturate(&mut held[..1], &[1], all);
         let mut random = seed | 1;
-        for _ in 0..all as usize * 50 {
+        for _ in 0..all * 50 {
             // A call ends, anybody's, and everybody asks for more.
             random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             let n = (random >> 33) as usize % held.len();
