@@ -231,6 +231,11 @@ impl Deployer {
                 tracing::warn!("no slot was free to prove a version ready");
                 Ok(())
             }
+            Ok(Err(SpawnError::Guest(_))) if meter.memory_short() => {
+                // Nor is it that the server has no memory left just now.
+                tracing::warn!("no memory was left to prove a version ready");
+                Ok(())
+            }
             Ok(Err(SpawnError::Guest(error))) => {
                 let outcome = verdict::of_error(&error, &meter);
                 let text = format!("{} {}", outcome.code(), outcome.detail());

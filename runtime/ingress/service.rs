@@ -107,7 +107,7 @@ async fn respond(desk: &Rc<Desk>, link: &Link, visit: &mut Visit, request: Reque
     })?;
     let taken = match desk.shelf.take(&program, live.limits.cpu_ms) {
         Some(taken) => taken,
-        None => desk.shelf.wait(&program).await.ok_or(Rejection::Overloaded).map_err(refused)?,
+        None => Box::pin(desk.shelf.wait(&program)).await.ok_or(Rejection::Overloaded).map_err(refused)?,
     };
     visit.phases.admitted = now_ns();
     live.touch(visit.phases.admitted);

@@ -91,7 +91,8 @@ impl Visit {
     pub async fn admit(&mut self, mut permit: Permit) -> Result<(), Rejection> {
         let sits = permit.sit();
         let permit = self.permit.insert(permit);
-        if sits { Ok(()) } else { permit.wait_to_sit().await }
+        // Boxed, so that a request that does not wait carries nothing of it.
+        if sits { Ok(()) } else { Box::pin(permit.wait_to_sit()).await }
     }
 
     /// Adds what every answer carries.
