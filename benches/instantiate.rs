@@ -32,7 +32,7 @@ use spawnpoint::model::version::{Digest, Handler, Profile};
 use tokio::runtime::Runtime;
 use wasmtime_wasi_http::WasiBody;
 
-#[path = "end_to_end/guests.rs"]
+#[path = "support/guests.rs"]
 mod guests;
 
 /// The allocator of the server: the default one would be measured along.
@@ -91,6 +91,7 @@ impl Bench {
             instances: 256,
             ceiling: Limits::default_ceiling(),
             scan_pages: profile::scan_pages_is_safe(),
+            resident_bytes: profile::MEMORY_KEEP_RESIDENT,
         };
         let pulse = ticker.pulse();
         Ok(Self {

@@ -6,7 +6,9 @@
 // Floor 0: shared words; pure.
 pub mod model;
 
-// Floor 1: what was configured | what is observed | what is running.
+// Floor 1: what was configured | what is observed | what calls left behind | what is running | what a test has fail.
+pub mod faults;
+pub mod records;
 pub mod settings;
 pub mod tasks;
 pub mod telemetry;

@@ -7,6 +7,8 @@ use std::thread::{Builder, JoinHandle};
 
 use tokio::runtime::Handle;
 
+use crate::faults;
+
 /// Starts a named thread.
 ///
 /// # Errors
@@ -15,6 +17,7 @@ pub fn thread<T: Send + 'static>(
     name: &str,
     body: impl FnOnce() -> T + Send + 'static,
 ) -> io::Result<JoinHandle<T>> {
+    faults::at("thread.spawn")?;
     Builder::new().name(name.to_owned()).spawn(body)
 }
 

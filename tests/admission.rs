@@ -259,7 +259,7 @@ fn growth_beyond_the_budget_is_refused_and_ready_instances_go_first() {
 
 #[test]
 fn operators_are_answered_however_much_tenants_ask() {
-    let server = serving(Config::default().descriptors(256).toml("threads = 1"));
+    let server = serving(Config::default().ulimit("-n 256").toml("threads = 1"));
     server.deploy_with("f", &guest("spin"), r#"{"limits": {"cpu_ms": 60000, "wall_ms": 290000}}"#);
     let spinning = hold(&server, "/default/f/", 4);
     // More connections than there are descriptors for.

@@ -267,3 +267,28 @@ fn many_deploys_at_once_of_one_function_give_each_a_number() {
     let active = server.shown("f").json()["activation"]["weights"][0]["version"].to_string();
     assert_eq!(server.call("f").header("x-spawnpoint-version"), active, "catalog and routes agree");
 }
+
+#[test]
+fn a_function_too_many_is_refused_before_anything_is_sent_or_compiled() {
+    let server = Server::with(Config::default().toml("[server]\nfunctions_per_tenant = 2"));
+    server.deploy("a", &guest("ok"));
+    server.deploy("b", &guest("ok"));
+    let head = format!(
+        "PUT {} HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {}\r\ncontent-length: 1000000\r\n\r\n",
+        Server::path("c"),
+        server.token
+    );
+    let answer = Raw::connect(server.admin).send(head).answer().expect("an answer to the head alone");
+    assert_eq!((answer.status, answer.code()), (409, "quota_exceeded"), "{}", answer.text());
+    // What is no function at all would be refused for that, had anybody looked.
+    assert_eq!(server.upload("c", b"hello").code(), "quota_exceeded");
+    assert_eq!(
+        server.deploy("b", &guest("counter")).status,
+        201,
+        "one that is there may have another version"
+    );
+    server.tenant("acme");
+    assert_eq!(server.upload_with("acme", "c", &guest("ok"), "{}").status, 201, "each tenant has its own");
+    assert_eq!(server.admin("DELETE", &Server::path("a"), &[], &[]).status, 204);
+    assert_eq!(server.deploy("c", &guest("ok")).status, 201);
+}

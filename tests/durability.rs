@@ -300,3 +300,30 @@ fn what_a_crash_left_half_written_is_removed_at_the_start() {
     assert!(server.half_written().is_empty());
     assert_eq!(server.call("f").text(), "ok");
 }
+
+#[test]
+fn artifacts_of_an_older_engine_go_at_the_start() {
+    let mut server = Server::start();
+    server.deploy("f", &guest("ok"));
+    server.deploy("p3", &sample("hello-p3"));
+    let kept = server.artifacts();
+    server.kill();
+    // As a server of another version left them: the engine stands in the name, before its end.
+    for artifact in &kept {
+        let name = artifact.file_name().unwrap().to_str().unwrap();
+        let [rest, _engine, suffix] =
+            &name.rsplitn(3, '.').collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>()[..]
+        else {
+            panic!("{name}")
+        };
+        std::fs::copy(artifact, artifact.with_file_name(format!("{rest}.0123456789abcdef.{suffix}")))
+            .unwrap();
+    }
+    assert_eq!(server.artifacts().len(), 4);
+    server.start_again();
+    eventually("the older ones are gone", || server.artifacts() == kept);
+    for function in ["f", "p3"] {
+        assert_eq!(start_of(&server, function), "cold");
+    }
+    assert!(!server.log().contains(AGAIN), "{}", server.log());
+}

@@ -28,13 +28,20 @@ mod answers;
 mod cancellation;
 // Bounds of a connection: how many, how slow, how idle, how stuck.
 mod connections;
+// What is left in a slot for whoever has it next.
+mod canary;
 // The end of a server.
 mod drain;
+// Clients that mean harm.
+mod floods;
 // What one run of a guest can see or spoil of another.
 mod isolation;
 mod lanes;
 // Every limit of a guest.
 mod limits;
+
+// What calls leave behind.
+mod records;
 
 // Which function a request reaches, and what it is told.
 mod routing;
@@ -42,6 +49,8 @@ mod routing;
 mod routing_edges;
 // The fail sample under load.
 mod soak;
+// Programs that nobody wrote.
+mod storm;
 // Bodies in both directions, while they are made.
 mod streaming;
 // The tree itself: house rules, floors, documents.
@@ -70,6 +79,17 @@ mod compile_bombs;
 
 // What was acknowledged is there after a crash.
 mod durability;
+
+// The machine fails at any step of what the server does. A release has no failpoints, so these are for debug builds.
+#[cfg(any(debug_assertions, feature = "failpoints"))]
+mod host_faults;
+
+// The machine has too little, or somebody else has it.
+mod host_shortages;
+
+// The host's own code panics, in a call of a guest.
+#[cfg(any(debug_assertions, feature = "failpoints"))]
+mod host_panics;
 
 // A server that cannot start says why.
 mod starting;

@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use super::support::cli::{Cli, Said};
-use super::support::{Config, Server, guest};
+use super::support::{Config, Server, eventually, guest};
 
 /// `serve` on free ports and this data directory, which is expected to fail.
 fn serve(dir: &Path, more: &[&str]) -> Said {
@@ -185,4 +185,32 @@ fn settings_that_come_down_later_cut_what_was_accepted_before() {
     let versions = server.admin("GET", &format!("{}/versions", Server::path("f")), &[], &[]).json();
     let limits = &versions["versions"][0]["limits"];
     assert_eq!((&limits["memory_bytes"], &limits["cpu_ms"]), (&134_217_728.into(), &2_000.into()));
+}
+
+#[test]
+fn a_machine_that_allows_less_is_given_less_and_one_that_allows_too_little_is_refused() {
+    // Address space for about a hundred instances, in KiB.
+    let server = Server::with(Config::default().ulimit("-v 1200000000"));
+    server.deploy("f", &guest("ok"));
+    server.deploy("p3", &guest("many_p3"));
+    assert_eq!((server.call("f").text(), server.call("p3").text()), ("ok".to_owned(), "ok".to_owned()));
+    for text in ["allows less than was configured", "limits in force", "address_bytes=1228800000000"] {
+        eventually(text, || server.log().contains(text));
+    }
+    drop(server);
+    for (limit, texts) in [
+        ("-v 20000000", ["bytes of address space", "ulimit -v"]),
+        ("-n 100", ["allows 100 file descriptors", "ulimit -n"]),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let script = format!("ulimit {limit} && exec \"$0\" serve --data-dir \"$1\"");
+        let data = dir.path().join("data");
+        let mut shell = std::process::Command::new("sh");
+        shell.args(["-c", &script, env!("CARGO_BIN_EXE_spawnpoint")]).arg(&data);
+        let output = shell.output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        let said = Said { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) };
+        fails(&said, 1, &texts);
+        assert!(!data.exists(), "nothing was begun");
+    }
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 /// The rooms by floor, lowest first. A room uses only rooms of lower floors.
 const FLOORS: [&[&str]; 9] = [
     &["model"],
-    &["settings", "telemetry", "tasks"],
+    &["settings", "telemetry", "records", "tasks", "faults"],
     &["net", "storage"],
     &["catalog", "host"],
     &["engine"],
@@ -15,8 +15,8 @@ const FLOORS: [&[&str]; 9] = [
     &["cli"],
 ];
 
-/// Uses within one floor that are meant: logs are set up from settings, and storage keeps its own thread.
-const SAME_FLOOR: [(&str, &str); 1] = [("telemetry", "settings")];
+/// Uses within one floor that are meant: logs are set up from settings, and starting a thread can fail.
+const SAME_FLOOR: [(&str, &str); 2] = [("telemetry", "settings"), ("tasks", "faults")];
 
 fn tree() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -236,6 +236,37 @@ fn every_code_that_is_promised_is_provoked_by_a_test() {
     let provoked = |code: &str| chapters.iter().any(|(_, text)| text.contains(&format!("\"{code}\"")));
     let mistakes: Vec<_> = codes.into_iter().filter(|code| !provoked(code)).map(str::to_owned).collect();
     complain("a chapter provokes every code", &mistakes);
+}
+
+#[test]
+fn every_failpoint_is_listed_placed_and_tested() {
+    use std::collections::BTreeSet;
+    let listed: BTreeSet<String> = spawnpoint::faults::POINTS
+        .iter()
+        .chain(&spawnpoint::faults::HOST_POINTS)
+        .map(|point| (*point).to_owned())
+        .collect();
+    let mut placed = BTreeSet::new();
+    for (_, text) in host_files() {
+        for call in ["faults::at(\"", "faults::pass(\"", "fault(\""] {
+            let names = text.split(call).skip(1).filter_map(|rest| rest.split('"').next());
+            placed.extend(names.map(str::to_owned));
+        }
+    }
+    assert_eq!(listed, placed, "faults.rs lists what the code has");
+    let chapters = ["tests/host_faults.rs", "tests/host_panics.rs"];
+    let read = |path: &&str| std::fs::read_to_string(tree().join(path)).expect("a file");
+    let tests: String = chapters.iter().map(read).collect();
+    let mistakes: Vec<_> = listed.into_iter().filter(|point| !tests.contains(point.as_str())).collect();
+    complain("a failpoint is met by a test", &mistakes);
+}
+
+#[test]
+fn a_release_has_no_failpoints() {
+    let text = std::fs::read_to_string(tree().join("Cargo.toml")).expect("a file");
+    let manifest: toml::Value = toml::from_str(&text).expect("a manifest");
+    assert!(manifest["features"].get("default").is_none(), "`failpoints` is asked for by name");
+    assert!(manifest["profile"]["release"].get("debug-assertions").is_none());
 }
 
 #[test]

@@ -10,12 +10,13 @@ use serde_json::json;
 use crate::client::Client;
 use crate::guests;
 use crate::load::Measured;
+use crate::measure::{Shape, Target, measure};
 use crate::options::Sizes;
-use crate::rounds::{Shape, Target, measure};
 use crate::single::us;
 use crate::spawnpoint::{Place, Spawnpoint, path_of};
 use crate::stats::{Spread, median};
 use crate::subjects::HELLO;
+use crate::wasm::salted;
 
 /// What a crowd of functions came to.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -118,6 +119,7 @@ fn under_load(
         paths,
         zipf: crowd.zipf,
         expected: HELLO,
+        mixed: None,
     };
     for round in 0..rounds {
         crowd.all.push(measure(target(&paths[..]), shape, &place.dir)?);
@@ -164,17 +166,4 @@ fn count(number: usize) -> f64 {
     #[expect(clippy::cast_precision_loss, reason = "fewer functions than 2^52")]
     let number = number as f64;
     number
-}
-
-/// The same component with other bytes: a custom section says which copy it is.
-pub(crate) fn salted(wasm: &[u8], number: usize) -> Vec<u8> {
-    const NAME: &[u8] = b"salt";
-    let payload = format!("{number:016x}");
-    let section = 1 + NAME.len() + payload.len();
-    let mut salted = wasm.to_vec();
-    // Section 0, its length, the length of its name: each below 128, so one byte of LEB128.
-    salted.extend_from_slice(&[0, u8::try_from(section).unwrap_or(127), 4]);
-    salted.extend_from_slice(NAME);
-    salted.extend_from_slice(payload.as_bytes());
-    salted
 }

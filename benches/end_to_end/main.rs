@@ -9,38 +9,26 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result};
 use clap::Parser as _;
 
-/// A line of the report.
-macro_rules! say {
-    ($($arg:tt)*) => { println!($($arg)*) };
-}
-/// A line of progress.
-macro_rules! tell {
-    ($($arg:tt)*) => { eprintln!($($arg)*) };
-}
+#[macro_use]
+#[path = "../support/mod.rs"]
+#[expect(dead_code, reason = "what other benches need of it")]
+mod support;
 
-mod answer;
 mod bars;
-mod client;
 mod functions;
-mod guests;
-mod load;
-mod machine;
 mod native;
 mod options;
-mod process;
 mod report;
 mod rounds;
 mod single;
-mod spawnpoint;
-mod stats;
 mod subjects;
 
-use machine::Machine;
+use measure::Shape;
 use options::{Cores, Options, Part, Sizes};
 use report::Report;
-use rounds::Shape;
 use spawnpoint::Place;
 use subjects::Server;
+use support::{client, guests, load, machine, measure, process, spawnpoint, stats, wasm};
 
 /// The control must not lose for its allocator.
 #[global_allocator]
@@ -88,11 +76,11 @@ fn harness(options: &Options) -> Result<ExitCode> {
     }
     let sizes = options.sizes()?;
     let folder = tempfile::Builder::new().prefix("spawnpoint-bench-").tempdir()?;
-    end_on_signal(folder.path().to_owned())?;
+    support::end_on_signal(folder.path().to_owned())?;
     let cores = process::cores();
     let (place, shape, pinning) = places(options, &sizes, &cores, folder.path().to_owned());
     let mut report = Report {
-        machine: Machine::look(cores.len(), pinning),
+        machine: machine::Machine::look(cores.len(), pinning),
         cores: options.cores,
         made: format!(
             "{} interleaved rounds of {:?}, {} connections; ratios are medians of the ratios within a round.",
@@ -149,6 +137,7 @@ fn places(options: &Options, sizes: &Sizes, cores: &[usize], dir: PathBuf) -> (P
         threads,
         connections: sizes.connections.max(rounds::FEW_AND_MANY[1]),
         cores: cores.to_vec(),
+        breaker_off: false,
         dir,
     };
     let shape = Shape { connections: sizes.connections, threads, measured: sizes.measured, cpus: load };
@@ -221,23 +210,4 @@ fn keep<T>(report: &mut Report, found: Result<T>, put: impl FnOnce(&mut Report, 
         Ok(found) => put(report, found),
         Err(error) => report.problems.push(format!("{error:#}")),
     }
-}
-
-/// On Ctrl-C or SIGTERM: end the children, remove the folder, go.
-fn end_on_signal(folder: PathBuf) -> Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let (mut interrupt, mut terminate) = {
-        let _inside = runtime.enter();
-        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?)
-    };
-    std::thread::spawn(move || {
-        runtime.block_on(async {
-            tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
-        });
-        process::end_all(|| {
-            let _ = std::fs::remove_dir_all(&folder);
-        });
-    });
-    Ok(())
 }

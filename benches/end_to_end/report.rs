@@ -61,16 +61,8 @@ impl Report {
             writeln!(out, "**A quick run: it shows that everything works; its figures mean nothing.**\n")?;
         }
         let m = &self.machine;
-        writeln!(
-            out,
-            "{}, {} cores, {} MiB, Linux {}; {}; commit {}.",
-            m.cpu, m.cores, m.memory_mib, m.kernel, m.compiler, m.commit
-        )?;
-        writeln!(
-            out,
-            "Peers: wasmtime: {}; workerd: {}. Load average at the start: {}.",
-            m.wasmtime, m.workerd, m.load
-        )?;
+        writeln!(out, "{}", m.facts())?;
+        writeln!(out, "Peers: wasmtime: {}; workerd: {}.", m.wasmtime, m.workerd)?;
         writeln!(out, "{} {}", self.made, m.pinning)?;
         if !self.load.is_empty() {
             writeln!(out, "\n## Throughput\n")?;

@@ -7,11 +7,11 @@ use anyhow::{Context as _, Result};
 use serde::Serialize;
 
 use crate::client::Client;
-use crate::functions::salted;
 use crate::guests;
 use crate::spawnpoint::{Drops, Place, Spawnpoint, path_of};
 use crate::stats::Spread;
 use crate::subjects::{self, HELLO, NATIVE};
+use crate::wasm::salted;
 
 /// What one kind of call took, in microseconds.
 #[derive(Clone, Debug, Serialize)]

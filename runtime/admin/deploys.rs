@@ -18,7 +18,6 @@ use super::problem::{Code, Refusal, cut};
 use super::state::{Admin, UPLOADS, to_the_end};
 use super::upload::{Form, Received, Upload};
 use super::wire::{Deployed, Problem, Timings};
-use crate::catalog::CatalogError;
 use crate::deploy::pipeline;
 use crate::model::manifest::Manifest;
 
@@ -66,9 +65,8 @@ pub(super) async fn deploy(
 ) -> Result<Response, Refusal> {
     let began = Instant::now();
     let FunctionPath { tenant, function } = path;
-    if admin.deployer.catalog.get_tenant(&tenant).await?.is_none() {
-        return Err(CatalogError::NoSuchTenant(tenant).into());
-    }
+    // Said before anybody sends or compiles anything.
+    admin.deployer.catalog.check_room(&tenant, &function).await?;
     let place = admin.uploads.clone().try_acquire_owned().map_err(|_| {
         Refusal::new(
             Code::Overloaded,
@@ -85,7 +83,8 @@ pub(super) async fn deploy(
         let _place = place;
         // From here to the commit nobody may take the blob for one that nothing refers to.
         let kept = admin.deployer.keep_blobs().await;
-        let blob = wasm.finish().await?;
+        // One that failed late may stand under its name already.
+        let blob = wasm.finish().await.inspect_err(|_| admin.deployer.leave_over())?;
         let receive_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         let deployed = admin.deployer.deploy(&tenant, &function, blob, manifest).await;
         drop(kept);

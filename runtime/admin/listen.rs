@@ -18,7 +18,7 @@ use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::socket::Patient;
-use crate::tasks;
+use crate::{faults, tasks};
 
 /// Open connections; above that, clients wait in the kernel's queue.
 const CONNECTIONS: u32 = 256;
@@ -47,6 +47,7 @@ pub async fn serve(listener: TcpListener, router: Router, mut stop: watch::Recei
         let arrival = async {
             let place = room.clone().acquire_owned().await.map_err(io::Error::other)?;
             let (stream, _) = listener.accept().await?;
+            faults::at("admin.accept")?;
             stream.set_nodelay(true)?;
             io::Result::Ok((stream, place))
         };

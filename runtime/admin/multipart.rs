@@ -7,7 +7,7 @@ use super::problem::{Code, Refusal};
 
 /// A multipart body, so far.
 #[derive(Debug)]
-pub(super) struct Splitter {
+pub struct Splitter {
     /// Line end, two dashes, the boundary.
     delimiter: Vec<u8>,
     buffer: BytesMut,
@@ -16,7 +16,7 @@ pub(super) struct Splitter {
 
 /// What comes next in the body.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Event {
+pub enum Event {
     /// Nothing before more bytes are pushed.
     More,
     /// A part begins.
@@ -34,15 +34,20 @@ pub(super) enum Event {
 
 /// What is wrong with the body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Malformed {
+pub enum Malformed {
+    /// Its type says no boundary, or none that is allowed.
     #[error("the `content-type` of a multipart body needs `boundary=` and 1 to 70 characters")]
     Boundary,
+    /// It broke off.
     #[error("the multipart body ends before its last boundary")]
     Cut,
+    /// A line that begins like a boundary and is none.
     #[error("a boundary is followed by something other than a line end or two dashes")]
     AfterBoundary,
+    /// More head than is kept.
     #[error("the head of a part is longer than {HEAD_BYTES} bytes")]
     LongHead,
+    /// A part that is no field of a form.
     #[error("a part has no `content-disposition: form-data; name=\"...\"`")]
     NoName,
 }
@@ -73,7 +78,10 @@ impl From<Malformed> for Refusal {
 
 impl Splitter {
     /// For the body of a request with this `content-type`.
-    pub(super) fn new(content_type: &str) -> Result<Self, Malformed> {
+    ///
+    /// # Errors
+    /// [`Malformed::Boundary`].
+    pub fn new(content_type: &str) -> Result<Self, Malformed> {
         let boundary = parameter(content_type, "boundary").ok_or(Malformed::Boundary)?;
         if boundary.is_empty()
             || boundary.len() > BOUNDARY_MAX
@@ -90,12 +98,16 @@ impl Splitter {
     }
 
     /// Adds the next bytes of the body; all events of those before were taken.
-    pub(super) fn push(&mut self, chunk: &[u8]) {
+    pub fn push(&mut self, chunk: &[u8]) {
         self.buffer.extend_from_slice(chunk);
     }
 
     /// The next event.
-    pub(super) fn next(&mut self) -> Result<Event, Malformed> {
+    ///
+    /// # Errors
+    /// What is wrong with the body; there is nothing to go on with after that.
+    #[expect(clippy::should_implement_trait, reason = "it ends with an event, and asks for more in between")]
+    pub fn next(&mut self) -> Result<Event, Malformed> {
         loop {
             match self.state {
                 State::Preamble => {

@@ -29,6 +29,7 @@ pub(super) const PATH: &str = "/v1/openapi.json";
     tags(
         (name = "tenants", description = "Who owns functions"),
         (name = "functions", description = "What is deployed, and which version answers"),
+        (name = "records", description = "What calls left behind: failures, a sample of good ones, and what was used"),
         (name = "server", description = "Whether it lives, and what it is"),
     ),
 )]

@@ -29,9 +29,21 @@ impl<S: Send + Sync> FromRequestParts<S> for Page {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
+        Self::read(pairs(parts)?, "`after` and `limit`")
+    }
+}
+
+/// The query as it was given.
+pub(super) fn pairs(parts: &Parts) -> Result<Vec<(String, String)>, Refusal> {
+    let query = Query::<Vec<(String, String)>>::try_from_uri(&parts.uri);
+    let Query(query) = query.map_err(|error| Refusal::new(Code::InvalidQuery, cut(&error.body_text())))?;
+    Ok(query)
+}
+
+impl Page {
+    /// Reads the parameters of a page. `allowed` is what else is said to be, beside what the caller has taken out.
+    pub(super) fn read(query: Vec<(String, String)>, allowed: &str) -> Result<Self, Refusal> {
         let refuse = |detail: String| Refusal::new(Code::InvalidQuery, cut(&detail));
-        let query = Query::<Vec<(String, String)>>::try_from_uri(&parts.uri);
-        let Query(query) = query.map_err(|error| refuse(error.body_text()))?;
         let mut page = Self { after: None, limit: DEFAULT };
         for (name, value) in query {
             match name.as_str() {
@@ -45,17 +57,13 @@ impl<S: Send + Sync> FromRequestParts<S> for Page {
                 }
                 other => {
                     let other = other.escape_default();
-                    return Err(refuse(format!(
-                        "`{other}` is no parameter: allowed are `after` and `limit`"
-                    )));
+                    return Err(refuse(format!("`{other}` is no parameter: allowed are {allowed}")));
                 }
             }
         }
         Ok(page)
     }
-}
 
-impl Page {
     /// The key after which this page begins.
     pub(super) fn after<T: FromStr>(&self) -> Result<Option<T>, Refusal> {
         let Some(cursor) = &self.after else { return Ok(None) };

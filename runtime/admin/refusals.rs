@@ -59,6 +59,7 @@ impl From<CatalogError> for Refusal {
             CatalogError::Storage(ref storage) if storage.is_disk_full() => {
                 return Self::disk_full(&error);
             }
+            CatalogError::Storage(ref storage) if storage.is_locked() => Code::CatalogLocked,
             CatalogError::NewerFormat { .. }
             | CatalogError::Corrupt { .. }
             | CatalogError::LostVersion { .. }

@@ -17,7 +17,9 @@ use utoipa_axum::routes;
 
 use super::problem::{Code, Refusal, cut};
 use super::state::{Admin, AdminState};
-use super::{activation, auth, cold, deploys, functions, health, openapi, tenants, versions};
+use super::{
+    activation, auth, cold, deploys, failures, functions, health, openapi, tenants, usage, versions,
+};
 
 /// The admin API.
 pub fn router(state: AdminState) -> Router {
@@ -40,6 +42,9 @@ pub(super) fn documented() -> OpenApiRouter<Arc<Admin>> {
         .routes(routes!(versions::list))
         .routes(routes!(activation::put))
         .routes(routes!(cold::post))
+        .routes(routes!(failures::list))
+        .routes(routes!(failures::get))
+        .routes(routes!(usage::get))
         .routes(routes!(health::livez))
         .routes(routes!(health::readyz))
         .routes(routes!(health::metrics))

@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
+use crate::faults;
+
 /// What a client must know to change anything.
 #[derive(Clone)]
 pub struct Token {
@@ -129,13 +131,17 @@ fn make(data_dir: &Path, path: &Path) -> Result<Token, TokenError> {
     drop(fs::remove_file(&temp));
     let written =
         OpenOptions::new().create_new(true).write(true).mode(0o600).open(&temp).and_then(|mut file| {
+            faults::at("token.write")?;
             file.write_all(token.text.as_bytes())?;
             file.write_all(b"\n")?;
+            faults::at("token.sync")?;
             file.sync_all()
         });
     written.map_err(failed("write", &temp))?;
-    fs::rename(&temp, path).map_err(failed("rename", &temp))?;
-    let synced = File::open(data_dir).and_then(|folder| folder.sync_all());
+    let renamed = faults::at("token.rename").and_then(|()| fs::rename(&temp, path));
+    renamed.map_err(failed("rename", &temp))?;
+    let opened = faults::at("token.folder_sync").and_then(|()| File::open(data_dir));
+    let synced = opened.and_then(|folder| folder.sync_all());
     synced.map_err(failed("sync folder", data_dir))?;
     Ok(token)
 }

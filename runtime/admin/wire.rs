@@ -1,12 +1,16 @@
 //! The JSON of the admin API, both ways: what the server writes and what the command line reads.
 //! Must never show a path, a token or a source of an error.
 
+mod records;
+
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::model::limits::Limits;
 use crate::model::manifest::Manifest;
 use crate::model::version::{Handler, VersionNumber};
+
+pub use records::{Failures, FunctionUsage, Invocation, Phases, Usage, UsageSum};
 
 /// RFC 9457. `code` is stable; `detail` is for people.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

@@ -61,6 +61,23 @@ impl Catalog {
         self.publish_as(tenant, name, self.publishing(new, true)).await
     }
 
+    /// Whether a version of this function could be published as far as the quota goes, before anybody compiles it. The
+    /// commit checks again.
+    ///
+    /// # Errors
+    /// [`CatalogError::NoSuchTenant`] or [`CatalogError::TooManyFunctions`].
+    pub async fn check_room(&self, tenant: &TenantName, name: &FunctionName) -> Result<(), CatalogError> {
+        let owner = self.tenant(tenant).await?.record;
+        let limit = self.bounds.functions_per_tenant;
+        let found = self.load::<Function>(function_key(owner.id, name)).await?;
+        // One more than there are now may not be too many.
+        let full = self.storage.more_than(&functions_prefix(owner.id), limit.saturating_sub(1)).await?;
+        if found.is_none() && full {
+            return Err(CatalogError::TooManyFunctions { tenant: tenant.clone(), limit });
+        }
+        Ok(())
+    }
+
     fn publishing<'a>(&self, new: &'a NewVersion, activate: bool) -> Publishing<'a> {
         Publishing { new, activate, keep: self.bounds.versions_per_function }
     }

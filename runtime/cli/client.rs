@@ -184,7 +184,8 @@ impl Client {
     pub(super) async fn all<T: DeserializeOwned>(&self, path: &str, items: &str) -> anyhow::Result<T> {
         let mut whole: Value = self.get(path).await?;
         while let Some(after) = whole["next"].as_str() {
-            let mut page: Value = self.get(&format!("{path}?after={}", encoded(after))).await?;
+            let joint = if path.contains('?') { '&' } else { '?' };
+            let mut page: Value = self.get(&format!("{path}{joint}after={}", encoded(after))).await?;
             anyhow::ensure!(page["next"] != whole["next"], "the server repeats a page of `{path}`");
             whole["next"] = page["next"].take();
             if let (Some(all), Some(more)) = (whole[items].as_array_mut(), page[items].as_array_mut()) {

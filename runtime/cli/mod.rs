@@ -9,6 +9,8 @@ mod delete;
 mod demo;
 mod deploy;
 mod diagnose;
+mod explain;
+mod failures;
 mod form;
 pub mod guests;
 mod internal;
@@ -18,6 +20,7 @@ mod print;
 mod rollback;
 mod serve;
 mod tenants;
+mod usage;
 mod versions;
 
 #[cfg(test)]
@@ -62,6 +65,12 @@ pub enum Command {
     Delete(delete::DeleteArgs),
     /// Call a function; prints the body
     Invoke(invoke::InvokeArgs),
+    /// List what went wrong lately with a function, the newest of each kind first
+    Failures(failures::FailuresArgs),
+    /// Tell all that is known of one call, and what to do about it
+    Explain(explain::ExplainArgs),
+    /// Show what a tenant's calls used since the server started
+    Usage(usage::UsageArgs),
     /// Drop what is kept ready for a function, so that the next call starts cold
     Cold(cold::ColdArgs),
     /// List tenants
@@ -122,6 +131,9 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Rollback(args) => wait(rollback::run(args)),
         Command::Delete(args) => wait(delete::run(args)),
         Command::Invoke(args) => wait(invoke::run(args)),
+        Command::Failures(args) => wait(failures::run(args)),
+        Command::Explain(args) => wait(explain::run(args)),
+        Command::Usage(args) => wait(usage::run(args)),
         Command::Cold(args) => wait(cold::run(args)),
         Command::Tenants(args) => wait(tenants::list(args)),
         Command::Tenant(args) => wait(tenants::run(args)),

@@ -108,12 +108,19 @@ pub(super) async fn start(settings: Settings) -> anyhow::Result<Running> {
 pub(super) struct Ends {
     terminate: Signal,
     interrupt: Signal,
+    /// Listened for so that a file above the process's limit is an error of that write, and not the end of the server.
+    _oversize: Signal,
 }
 
 impl Ends {
     pub(super) fn listen() -> anyhow::Result<Self> {
         let on = |kind| signal(kind).context("signals cannot be listened for");
-        Ok(Self { terminate: on(SignalKind::terminate())?, interrupt: on(SignalKind::interrupt())? })
+        let oversize = SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw());
+        Ok(Self {
+            terminate: on(SignalKind::terminate())?,
+            interrupt: on(SignalKind::interrupt())?,
+            _oversize: on(oversize)?,
+        })
     }
 
     pub(super) async fn wait(&mut self) {

@@ -44,7 +44,10 @@ pub struct Live {
     /// `x-spawnpoint-version`.
     pub header: HeaderValue,
     program: ArcSwapOption<Program>,
-    loading: Mutex<()>,
+    /// Held by the one that loads; why the last one failed.
+    loading: Mutex<Option<Arc<LoadFailure>>>,
+    /// Loads that failed.
+    failed: AtomicU64,
     used_ns: AtomicU64,
     heaviness: AtomicU32,
 }
@@ -96,7 +99,8 @@ impl Live {
             fuse: Fuse::new(breaker),
             header: HeaderValue::from(number.0),
             program: ArcSwapOption::empty(),
-            loading: Mutex::new(()),
+            loading: Mutex::new(None),
+            failed: AtomicU64::new(0),
             used_ns: AtomicU64::new(0),
             heaviness: AtomicU32::new(0),
         })
@@ -124,12 +128,25 @@ impl Live {
         if let Some(program) = self.loaded() {
             return Ok((program, false));
         }
-        let _single_flight = self.loading.lock().await;
+        let failed = self.failed.load(Relaxed);
+        let mut last = self.loading.lock().await;
         if let Some(program) = self.loaded() {
             return Ok((program, false));
         }
+        if let Some(why) = last.as_ref().filter(|_| self.failed.load(Relaxed) != failed) {
+            // It failed while this one waited: a crowd of callers is one compilation and not one for each.
+            return Err(LoadFailure::Shared(why.clone()));
+        }
         self.used_ns.store(now_ns(), Relaxed);
-        let program = Arc::new(loader.load(self).await?);
+        let program = match loader.load(self).await {
+            Ok(program) => Arc::new(program),
+            Err(failure) => {
+                let why = Arc::new(failure);
+                *last = Some(why.clone());
+                self.failed.fetch_add(1, Relaxed);
+                return Err(LoadFailure::Shared(why));
+            }
+        };
         self.program.store(Some(program.clone()));
         loader.loaded();
         Ok((program, true))

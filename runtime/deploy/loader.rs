@@ -1,9 +1,14 @@
 //! How a program gets into memory: the artifact if it fits, else the kept wasm compiled again.
 //! Must never trust a file that was not sealed here, nor compile in this process.
 
+use std::collections::{HashMap, HashSet};
+use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use futures_util::FutureExt as _;
+use futures_util::future::{BoxFuture, Shared};
+use rustix::io::Errno;
 use tokio::runtime::Handle;
 use wasmtime::component::Component;
 
@@ -27,9 +32,12 @@ pub struct Loader {
     compiler: Compiler,
     /// Where children are waited for, whichever thread asks for one.
     control: Handle,
-    hashes: [OnceLock<EngineHash>; 2],
+    again: Arc<Mutex<HashMap<Digest, Again>>>,
     resident: AtomicUsize,
 }
+
+/// The end of a compilation, for all who wait for it.
+type Again = Shared<BoxFuture<'static, Result<(), Arc<LoadFailure>>>>;
 
 /// Why there is no program.
 #[derive(Debug, thiserror::Error)]
@@ -45,13 +53,34 @@ pub enum LoadFailure {
     Compile(#[from] CompileError),
     /// What was compiled could not be kept.
     #[error("the artifact cannot be written")]
-    Write(#[source] std::io::Error),
+    Write(#[source] io::Error),
     /// The component does not fit this platform.
     #[error("{0}: {detail}", detail = detail(.0))]
     Link(#[from] LinkError),
+    /// Somebody else tried a moment ago.
+    #[error(transparent)]
+    Shared(Arc<LoadFailure>),
     /// A thread for slow files was lost.
     #[error("a background thread failed")]
     Thread,
+}
+
+/// The artifact of an upload for the engine of this process.
+fn artifact(digest: Digest, profile: Profile) -> Result<ArtifactId, LinkError> {
+    static HASHES: [OnceLock<EngineHash>; 2] = [OnceLock::new(), OnceLock::new()];
+    let hash = match profile {
+        Profile::Lean => &HASHES[0],
+        Profile::Async => &HASHES[1],
+    };
+    let engine = if let Some(engine) = hash.get() {
+        *engine
+    } else {
+        // Not of the engine that serves: making that one takes its slots, and a file may be from before a restart.
+        let failed = |source| LinkError::Engine { profile: profile.as_str(), source };
+        let engine = engine_hash(profile).map_err(failed)?;
+        *hash.get_or_init(|| engine)
+    };
+    Ok(ArtifactId { digest, profile, tier: Tier::Speed, engine })
 }
 
 fn detail(error: &LinkError) -> String {
@@ -86,7 +115,7 @@ impl Loader {
             blobs,
             compiler,
             control,
-            hashes: [OnceLock::new(), OnceLock::new()],
+            again: Arc::default(),
             resident: AtomicUsize::new(0),
         })
     }
@@ -111,36 +140,54 @@ impl Loader {
         self.resident.fetch_sub(1, Relaxed);
     }
 
-    fn artifact(&self, digest: Digest, profile: Profile) -> Result<ArtifactId, LinkError> {
-        let hash = match profile {
-            Profile::Lean => &self.hashes[0],
-            Profile::Async => &self.hashes[1],
-        };
-        let engine = if let Some(engine) = hash.get() {
-            *engine
-        } else {
-            // Not of the engine that serves: making that one takes its slots, and a file may be from before a restart.
-            let failed = |source| LinkError::Engine { profile: profile.as_str(), source };
-            let engine = engine_hash(profile).map_err(failed)?;
-            *hash.get_or_init(|| engine)
-        };
-        Ok(ArtifactId { digest, profile, tier: Tier::Speed, engine })
-    }
-
-    /// Compiles what was uploaded and keeps the artifact.
+    /// Compiles what was uploaded and keeps the artifact, even if nobody waits for it any more.
     ///
     /// # Errors
     /// A refusal or a limit is the upload's fault; everything else is ours.
     pub async fn compile(&self, digest: Digest) -> Result<Compiled, LoadFailure> {
-        let wasm = self.blobs.open_file(digest).await?;
-        let compiler = self.compiler.clone();
-        let child = tasks::on(&self.control, async move { compiler.compile(Wasm::File(wasm)).await });
-        let mut compiled = child.await.map_err(|_| LoadFailure::Thread)??;
-        let id = self.artifact(digest, compiled.facts.profile)?;
-        let (artifacts, bytes) = (self.artifacts.clone(), std::mem::take(&mut compiled.artifact));
-        let kept = tasks::blocking(&self.control, move || artifacts.put(&id, &bytes));
-        kept.await.map_err(|_| LoadFailure::Thread)?.map_err(LoadFailure::Write)?;
-        Ok(compiled)
+        let compiling = tasks::on(&self.control, self.compiling(digest));
+        compiling.await.map_err(|_| LoadFailure::Thread)?
+    }
+
+    fn compiling(
+        &self,
+        digest: Digest,
+    ) -> impl Future<Output = Result<Compiled, LoadFailure>> + Send + 'static {
+        let (blobs, compiler) = (self.blobs.clone(), self.compiler.clone());
+        let (artifacts, control) = (self.artifacts.clone(), self.control.clone());
+        async move {
+            let wasm = blobs.open_file(digest).await?;
+            let mut compiled = compiler.compile(Wasm::File(wasm)).await?;
+            let id = artifact(digest, compiled.facts.profile)?;
+            let bytes = std::mem::take(&mut compiled.artifact);
+            let kept = tasks::blocking(&control, move || artifacts.put(&id, &bytes));
+            kept.await.map_err(|_| LoadFailure::Thread)?.map_err(LoadFailure::Write)?;
+            Ok(compiled)
+        }
+    }
+
+    /// Compiles a kept upload again, once at a time: clients that give up sooner than a compilation takes would otherwise
+    /// queue one for each of their attempts, and never see the end of it.
+    async fn again(&self, digest: Digest, why: &LoadError) -> Result<(), LoadFailure> {
+        let running = {
+            let mut all = self.again.lock().unwrap_or_else(PoisonError::into_inner);
+            all.retain(|_, one| one.peek().is_none());
+            all.entry(digest)
+                .or_insert_with(|| {
+                    tracing::info!(%digest, %why, "compiling again");
+                    let (compiling, all) = (self.compiling(digest), self.again.clone());
+                    let task = tasks::on(&self.control, async move {
+                        let done = compiling.await.map(drop).map_err(Arc::new);
+                        all.lock().unwrap_or_else(PoisonError::into_inner).remove(&digest);
+                        done
+                    });
+                    async move { task.await.unwrap_or_else(|_| Err(Arc::new(LoadFailure::Thread))) }
+                        .boxed()
+                        .shared()
+                })
+                .clone()
+        };
+        running.await.map_err(LoadFailure::Shared)
     }
 
     /// Loads a program that was compiled before; compiles it again if its artifact is gone, damaged or of another engine.
@@ -159,8 +206,7 @@ impl Loader {
     pub async fn program(&self, id: ProgramId, what: What, grant: Grant) -> Result<Program, LoadFailure> {
         let component = match self.component(what).await {
             Err(LoadFailure::Artifact(why)) if is_curable(&why) => {
-                tracing::info!(digest = %what.digest, %why, "compiling again");
-                self.compile(what.digest).await?;
+                self.again(what.digest, &why).await?;
                 self.component(what).await?
             }
             other => other?,
@@ -169,7 +215,7 @@ impl Loader {
     }
 
     async fn component(&self, what: What) -> Result<Component, LoadFailure> {
-        let id = self.artifact(what.digest, what.profile)?;
+        let id = artifact(what.digest, what.profile)?;
         let engine = self.engines.engine(what.profile)?.clone();
         let size = self.artifacts.size(&id).ok().flatten().unwrap_or(0);
         if size <= INLINE_BYTES {
@@ -180,13 +226,27 @@ impl Loader {
         Ok(loading.await.map_err(|_| LoadFailure::Thread)??)
     }
 
+    /// Removes every artifact but those of these uploads for the engine of this process: after an upgrade the older ones
+    /// are of no use. Returns how many went.
+    ///
+    /// # Errors
+    /// Of the file system, or when an engine cannot be asked for its hash.
+    pub async fn keep_artifacts(&self, digests: &HashSet<Digest>) -> Result<usize, LoadFailure> {
+        let profiles = [Profile::Lean, Profile::Async];
+        let all = digests.iter().flat_map(|digest| profiles.map(|profile| artifact(*digest, profile)));
+        let kept = all.collect::<Result<HashSet<_>, _>>()?;
+        let artifacts = self.artifacts.clone();
+        let sweeping = tasks::blocking(&self.control, move || artifacts.keep_only(&kept));
+        sweeping.await.map_err(|_| LoadFailure::Thread)?.map_err(LoadFailure::Write)
+    }
+
     /// Removes what is kept of an upload that nobody refers to any more.
     ///
     /// # Errors
     /// Of the file system; what could not be removed is tried again at the next start.
     pub async fn discard(&self, digest: Digest) -> Result<(), LoadFailure> {
         for profile in [Profile::Lean, Profile::Async] {
-            let id = self.artifact(digest, profile)?;
+            let id = artifact(digest, profile)?;
             let artifacts = self.artifacts.clone();
             let removing = tasks::blocking(&self.control, move || artifacts.remove(&id));
             removing.await.map_err(|_| LoadFailure::Thread)?.map_err(LoadFailure::Write)?;
@@ -196,6 +256,18 @@ impl Loader {
     }
 }
 
+/// Whether a new artifact would do. A file that cannot be read is one that is replaced; where the machine has run out of
+/// something, a compilation would only take more of it.
 fn is_curable(why: &LoadError) -> bool {
-    matches!(why, LoadError::Absent | LoadError::Corrupt { .. } | LoadError::Incompatible { .. })
+    match why {
+        LoadError::Absent | LoadError::Corrupt { .. } | LoadError::Incompatible { .. } => true,
+        LoadError::Io(error) => !is_shortage(error),
+        LoadError::Limit { .. } => false,
+    }
+}
+
+fn is_shortage(error: &io::Error) -> bool {
+    let errno = Errno::from_io_error(error);
+    let short = [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::AGAIN];
+    error.kind() == io::ErrorKind::OutOfMemory || errno.is_some_and(|errno| short.contains(&errno))
 }

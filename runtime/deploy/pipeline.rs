@@ -17,6 +17,7 @@ use crate::engine::instance::spawn_ahead;
 use crate::engine::program::{Program, ProgramId, SpawnError};
 use crate::engine::ticker::Pulse;
 use crate::engine::verdict;
+use crate::faults;
 use crate::host::Grant;
 use crate::host::logs::GuestLog;
 use crate::host::meter::Meter;
@@ -205,6 +206,7 @@ impl Deployer {
         let _order = self.routing.lock().await;
         let Published { function, version, created, dropped } =
             self.catalog.publish_active(tenant, name, &new).await?;
+        faults::pass("deploy.committed");
         let route = self.table.now().find(tenant.as_str(), name.as_str()).cloned();
         let answering = route.iter().flat_map(|route| &route.versions);
         let same = answering.map(|(live, _)| live).find(|live| live.number == version.number);
@@ -245,6 +247,12 @@ impl Deployer {
         }
     }
 
+    /// What answers, and what its calls left behind.
+    #[must_use]
+    pub fn table(&self) -> &Table {
+        &self.table
+    }
+
     /// Moves the activation, in the catalog and then in the table.
     ///
     /// # Errors
@@ -266,8 +274,14 @@ impl Deployer {
             self.loader.program(ProgramId::next(), what, grant).await?;
         }
         let _order = self.routing.lock().await;
+        // Read before the commit: nothing after it may fail, or the catalog and the table would say different things.
+        // Whoever could delete a version waits for the same lock, and a version never changes.
+        let mut versions = Vec::with_capacity(weights.len());
+        for weight in weights {
+            versions.push(self.catalog.get_version(tenant, name, weight.version).await?);
+        }
+        versions.sort_unstable_by_key(|version| version.number);
         let function = self.catalog.activate(tenant, name, weights, expected).await?;
-        let versions = self.catalog.active_versions(&function).await?.unwrap_or_default();
         let route = self.table.now().find(tenant.as_str(), name.as_str()).cloned();
         let old = route.map(|route| route.versions.clone()).unwrap_or_default();
         let lives = self.lives(&function, &versions, &old);
@@ -291,7 +305,8 @@ impl Deployer {
         }
         let routes = snapshot.functions.into_iter().map(|active| {
             let (tenant, name) = (active.function.tenant.clone(), active.function.name.clone());
-            let shared = super::table::Shared::new(self.table.accounts.of(&tenant), &name);
+            let account = self.table.accounts.of(&tenant);
+            let shared = super::table::Shared::new(&self.table.records, account, &name);
             let lives = self.lives(&active.function, &active.versions, &[]);
             super::table::Route::new(tenant, name, shared, lives)
         });

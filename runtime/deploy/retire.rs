@@ -110,6 +110,11 @@ impl Deployer {
         }
     }
 
+    /// Remembers that there may be a blob that nothing refers to.
+    pub fn leave_over(&self) {
+        self.left_over.store(true, Relaxed);
+    }
+
     /// Removes what earlier sweeps had to leave. Called about once a second.
     pub async fn sweep_left_over(&self) {
         if self.left_over.swap(false, Relaxed) {
@@ -117,11 +122,29 @@ impl Deployer {
         }
     }
 
-    /// Removes every blob that nothing refers to: what an interrupted or refused deploy left behind.
+    /// Removes every blob and artifact that nothing refers to: what an interrupted or refused deploy or an older engine
+    /// left behind.
     pub async fn sweep_all(&self) {
         match self.loader.blobs().list().await {
             Ok(blobs) => self.sweep(blobs.into_iter().map(|blob| blob.digest)).await,
             Err(error) => tracing::warn!(%error, "unused blobs stay"),
+        }
+        self.sweep_artifacts().await;
+    }
+
+    async fn sweep_artifacts(&self) {
+        let Ok(_alone) = self.blobs_in_use.try_write() else {
+            self.left_over.store(true, Relaxed);
+            return;
+        };
+        let swept = match self.catalog.referenced_digests().await {
+            Ok(referenced) => self.loader.keep_artifacts(&referenced).await.map_err(DeployError::from),
+            Err(error) => Err(error.into()),
+        };
+        match swept {
+            Ok(0) => {}
+            Ok(count) => tracing::info!(count, "unused artifacts were removed"),
+            Err(error) => tracing::warn!(%error, "unused artifacts stay"),
         }
     }
 }

@@ -15,6 +15,7 @@ use crate::host::account::{Account, Accounts};
 use crate::host::gate::Gate;
 use crate::model::name::{FunctionName, TenantName};
 use crate::model::rate::Cell;
+use crate::records::{Ledger, Records};
 
 /// All live routes.
 pub struct Table {
@@ -22,6 +23,8 @@ pub struct Table {
     pub accounts: Arc<Accounts>,
     routes: ArcSwap<Routes>,
     writer: Mutex<()>,
+    /// What calls left behind: a function's part of it lives as long as its route.
+    pub records: Records,
 }
 
 /// One state of the table.
@@ -61,6 +64,8 @@ pub struct Shared {
     pub cpu_us: metrics::Counter,
     /// The second in which failures were last logged, and how many were: a storm must not fill the log.
     pub logged: AtomicU64,
+    /// What its calls used, and the way to their records.
+    pub ledger: Arc<Ledger>,
     /// For weighing versions.
     turn: AtomicU32,
 }
@@ -71,17 +76,18 @@ const LOGGED_PER_SECOND: u64 = 10;
 impl Shared {
     /// The account of a function that has none yet.
     #[must_use]
-    pub fn new(account: Arc<Account>, function: &FunctionName) -> Arc<Self> {
+    pub fn new(records: &Records, account: Arc<Account>, function: &FunctionName) -> Arc<Self> {
         let labels = [("tenant", account.tenant.to_string()), ("function", function.to_string())];
         Arc::new(Self {
             gate: Gate::default(),
             cell: Cell::default(),
-            account,
             openings: metrics::counter!("spawnpoint_breaker_openings_total", &labels),
             completed: metrics::counter!("spawnpoint_requests_completed_total", &labels),
             cpu_us: metrics::counter!("spawnpoint_guest_cpu_microseconds_total", &labels),
             logged: AtomicU64::new(0),
+            ledger: records.open(&account.tenant, function),
             turn: AtomicU32::new(0),
+            account,
         })
     }
 
@@ -135,6 +141,11 @@ impl Routes {
         self.tenants.get(tenant)?.get(function)
     }
 
+    /// Every route of a tenant.
+    pub fn of(&self, tenant: &str) -> impl Iterator<Item = &Arc<Route>> {
+        self.tenants.get(tenant).into_iter().flat_map(|functions| functions.values())
+    }
+
     /// Who owns a program: tenant and function.
     #[must_use]
     pub fn owner(&self, program: ProgramId) -> Option<(&TenantName, &FunctionName)> {
@@ -152,7 +163,7 @@ impl Table {
     /// A table without routes.
     #[must_use]
     pub fn new(accounts: Arc<Accounts>) -> Self {
-        Self { accounts, routes: ArcSwap::default(), writer: Mutex::default() }
+        Self { accounts, routes: ArcSwap::default(), writer: Mutex::default(), records: Records::default() }
     }
 
     /// The routes as they are now.
@@ -185,7 +196,7 @@ impl Table {
         let old = functions.get(function).cloned();
         let shared = match &old {
             Some(old) => old.shared.clone(),
-            None => Shared::new(self.accounts.of(tenant), function),
+            None => Shared::new(&self.records, self.accounts.of(tenant), function),
         };
         let route = Route::new(tenant.clone(), function.clone(), shared, versions);
         functions.insert(function.clone(), Arc::new(route));
@@ -199,6 +210,9 @@ impl Table {
         let mut routes = Routes::clone(&self.routes.load());
         let old = Arc::make_mut(routes.tenants.get_mut(tenant)?).remove(function);
         self.routes.store(Arc::new(routes));
+        if let Some(route) = &old {
+            self.records.forget(&route.shared.ledger);
+        }
         old
     }
 
@@ -208,6 +222,11 @@ impl Table {
         let mut routes = Routes::clone(&self.routes.load());
         let old = routes.tenants.remove(tenant);
         self.routes.store(Arc::new(routes));
-        old.map(|functions| functions.values().cloned().collect()).unwrap_or_default()
+        let old: Vec<_> = old.map(|functions| functions.values().cloned().collect()).unwrap_or_default();
+        for route in &old {
+            self.records.forget(&route.shared.ledger);
+        }
+        self.records.forget_tenant(tenant);
+        old
     }
 }

@@ -15,6 +15,7 @@ use crate::model::breaker::Rules;
 use crate::model::limits::Limits;
 use crate::model::name::{FunctionName, TenantName};
 use crate::model::version::{Digest, Handler, Profile, VersionNumber};
+use crate::records::Records;
 
 fn live(number: u32) -> Arc<Live> {
     let grant = Grant {
@@ -66,7 +67,7 @@ fn a_removed_tenant_leaves_no_route_behind() {
 #[test]
 fn a_storm_of_failures_logs_a_few_lines_a_second() {
     let (tenant, function) = names();
-    let shared = Shared::new(Accounts::unlimited().of(&tenant), &function);
+    let shared = Shared::new(&Records::default(), Accounts::unlimited().of(&tenant), &function);
     let second = |n: u64| n * 1_000_000_000 + 5;
     let logged = |now| (0..1_000).filter(|_| shared.may_log(now)).count();
     assert_eq!(logged(second(1)), 10);
@@ -79,7 +80,7 @@ proptest! {
     #[test]
     fn requests_are_spread_as_the_weights_say(weights in proptest::collection::vec(1u32..=100, 1..=8)) {
         let (tenant, function) = names();
-        let shared = Shared::new(Accounts::unlimited().of(&tenant), &function);
+        let shared = Shared::new(&Records::default(), Accounts::unlimited().of(&tenant), &function);
         let numbered = (1u32..).zip(&weights);
         let versions = numbered.map(|(number, weight)| (live(number), *weight)).collect();
         let route = Route::new(tenant, function, shared, versions);

@@ -8,6 +8,7 @@ mod key;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek as _, SeekFrom, Write as _};
 use std::os::fd::AsRawFd as _;
@@ -19,6 +20,7 @@ use wasmtime::Engine;
 use wasmtime::component::Component;
 
 use crate::engine::compile::EngineHash;
+use crate::faults;
 use crate::model::version::{Digest, Profile};
 pub use key::KeyError;
 
@@ -96,8 +98,8 @@ const SEAL_BYTES: u64 = 40;
 const DOMAIN: &[u8] = b"spawnpoint artifact, version 1\0";
 /// Stamps remembered. At more, all are forgotten: a file is then hashed once more.
 const STAMPS: usize = 16_384;
-/// Leftovers of a crash are removed at start when they are older than any compilation.
-const LEFTOVER_SECONDS: u64 = 3_600;
+/// How the name of an artifact's file ends.
+const SUFFIX: &str = ".cwasm";
 
 impl Tier {
     fn as_str(self) -> &'static str {
@@ -111,7 +113,7 @@ impl ArtifactId {
     fn file_name(&self) -> String {
         let (digest, profile) = (self.digest.hex(), self.profile.as_str());
         let (tier, engine) = (self.tier.as_str(), self.engine.short());
-        format!("{digest}.{profile}-{tier}.{engine}.cwasm")
+        format!("{digest}.{profile}-{tier}.{engine}{SUFFIX}")
     }
 }
 
@@ -122,7 +124,8 @@ impl From<&fs::Metadata> for Stamp {
 }
 
 impl ArtifactStore {
-    /// Opens `data_dir/artifacts` and `data_dir/artifact-key`, and makes what is missing.
+    /// Opens `data_dir/artifacts` and `data_dir/artifact-key`, makes what is missing, and removes what a crash left half
+    /// written. The caller holds the directory's lock: nobody else is writing there.
     ///
     /// # Errors
     /// A key that is none, or what the file system says.
@@ -143,11 +146,13 @@ impl ArtifactStore {
         let seal = self.seal(id, artifact.len() as u64, artifact)?;
         let temporary = self.dir.join(key::temporary_name()?);
         let written = write_new(&temporary, &[artifact, MAGIC, seal.as_bytes()])
+            .and_then(|()| faults::at("artifact.rename"))
             .and_then(|()| fs::rename(&temporary, self.dir.join(name)));
         if let Err(error) = written {
             let _ = fs::remove_file(&temporary);
             return Err(error);
         }
+        faults::at("artifact.folder_sync")?;
         key::sync_dir(&self.dir)
     }
 
@@ -169,10 +174,31 @@ impl ArtifactStore {
     /// What the file system says; that there is none is no error.
     pub fn remove(&self, id: &ArtifactId) -> io::Result<()> {
         self.verified.remove(&id.file_name());
-        match fs::remove_file(self.path(id)) {
+        match faults::at("artifact.remove").and_then(|()| fs::remove_file(self.path(id))) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
             _ => Ok(()),
         }
+    }
+
+    /// Removes every artifact but these, which is how those of an older engine go. What is loaded stays usable. Returns
+    /// how many went.
+    ///
+    /// # Errors
+    /// What the file system says; what went before stays away.
+    pub fn keep_only(&self, kept: &HashSet<ArtifactId>) -> io::Result<usize> {
+        let kept: HashSet<_> = kept.iter().map(ArtifactId::file_name).collect();
+        let mut gone = 0;
+        for entry in fs::read_dir(&self.dir)? {
+            let path = entry?.path();
+            let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
+            // What no artifact is called is not ours to remove, nor is what is being written.
+            if name.ends_with(SUFFIX) && !kept.contains(name) {
+                self.verified.remove(name);
+                fs::remove_file(&path)?;
+                gone += 1;
+            }
+        }
+        Ok(gone)
     }
 
     /// Loads an artifact into `engine`: verifies its seal, once for each file and process, and maps it.
@@ -180,12 +206,13 @@ impl ArtifactStore {
     /// # Errors
     /// Absent, damaged, for another engine, too large for a slot of the pool, or unreadable.
     pub fn load(&self, engine: &Engine, id: &ArtifactId) -> Result<Component, LoadError> {
-        let mut file = match File::open(self.path(id)) {
+        let mut file = match faults::at("artifact.open").and_then(|()| File::open(self.path(id))) {
             Ok(file) => file,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(LoadError::Absent),
             Err(e) => return Err(LoadError::Io(e)),
         };
         self.verify(&mut file, id)?;
+        faults::at("artifact.map").map_err(LoadError::Io)?;
         deserialize(engine, &file).map_err(|e| classify(&e))
     }
 
@@ -204,6 +231,7 @@ impl ArtifactStore {
         let Some(length) = stamp.size.checked_sub(SEAL_BYTES) else {
             return Err(LoadError::Corrupt { why: "it is too short" });
         };
+        faults::at("artifact.read").map_err(LoadError::Io)?;
         let (magic, found) = read_seal(file, length).map_err(LoadError::Io)?;
         if magic != *MAGIC {
             return Err(LoadError::Corrupt { why: "it has no seal at its end" });
@@ -275,19 +303,20 @@ fn read_seal(file: &mut File, length: u64) -> io::Result<([u8; 8], [u8; 32])> {
 
 /// Writes a file that nobody else can read, to the disk.
 fn write_new(path: &Path, parts: &[&[u8]]) -> io::Result<()> {
+    faults::at("artifact.create")?;
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     for part in parts {
+        faults::at("artifact.write")?;
         file.write_all(part)?;
     }
+    faults::at("artifact.sync")?;
     file.sync_all()
 }
 
 fn remove_leftovers(dir: &Path) -> io::Result<()> {
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
-        let leftover = key::is_temporary(&entry.file_name());
-        let age = entry.metadata()?.modified()?.elapsed().unwrap_or_default();
-        if leftover && age.as_secs() > LEFTOVER_SECONDS {
+        if key::is_temporary(&entry.file_name()) {
             fs::remove_file(entry.path())?;
         }
     }

@@ -27,6 +27,7 @@ pub use frame::Facts;
 pub use hash::{EngineHash, EngineHashError, engine_hash};
 
 use crate::engine::componentize::Code;
+use crate::faults;
 use crate::model::limits::ServerLimits;
 use frame::{Frame, FrameError};
 
@@ -189,6 +190,8 @@ impl Compiler {
             Wasm::Bytes(bytes) => (Stdio::piped(), bytes),
             Wasm::File(file) => (Stdio::from(file), Bytes::new()),
         };
+        let not_started = |e| CompileError::host("its child could not be started", e);
+        faults::at("compile.spawn").map_err(not_started)?;
         let child = Command::new(&self.exe)
             .arg0("spawnpoint")
             .args(&self.arguments)
@@ -201,7 +204,7 @@ impl Compiler {
             .stderr(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
-            .map_err(|e| CompileError::host("its child could not be started", e))?;
+            .map_err(not_started)?;
         Ok((child, bytes))
     }
 }

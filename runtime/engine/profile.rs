@@ -30,12 +30,20 @@ pub struct Slots {
     pub ceiling: Limits,
     /// Whether the kernel tells which pages of a slot were written (`PAGEMAP_SCAN`) and nothing can swap them out.
     pub scan_pages: bool,
+    /// Bytes of a slot's memory that stay resident when it is free, if pages are scanned.
+    pub resident_bytes: u64,
 }
 
-/// Bytes of a slot's memory kept resident, so that reuse costs no system call but the scan.
-const MEMORY_KEEP_RESIDENT: usize = 1 << 20;
+/// Bytes of a slot's memory kept resident where there is memory enough, so that reuse costs no system call but the scan.
+pub const MEMORY_KEEP_RESIDENT: u64 = 1 << 20;
 /// Bytes of a slot's tables kept resident.
 const TABLE_KEEP_RESIDENT: usize = 64 << 10;
+/// Address space of one linear memory: all that 32 bits can reach, so that code needs no bounds checks.
+const RESERVATION: u64 = 4 << 30;
+/// Unmapped behind it, for what an instruction adds to an address.
+const GUARD: u64 = 32 << 20;
+// Less of either would be slower and not wrong; none at all is how a mistake in the compiler reaches another tenant.
+const _: () = assert!(RESERVATION == 1 << 32 && GUARD >= 1 << 20);
 
 /// What guests may use: the second version of the core standard, tail calls, extended constants, components.
 /// Threads, memories of 64 bits, garbage collection and the drafts stay off.
@@ -73,6 +81,7 @@ pub fn config(profile: Profile, purpose: Purpose<'_>) -> Config {
     config.wasm_backtrace_max_frames(NonZeroUsize::new(limits::BACKTRACE_FRAMES));
     // Initial memory is mapped copy-on-write from the artifact; the guard is what makes bounds checks free.
     config.memory_init_cow(true);
+    config.memory_reservation(RESERVATION).memory_guard_size(GUARD).guard_before_linear_memory(true);
     config.max_wasm_stack(512 << 10);
     config.async_stack_size(2 << 20);
     // Guests cannot read host stacks, and zeroing would decommit at each drop.
@@ -85,6 +94,26 @@ pub fn config(profile: Profile, purpose: Purpose<'_>) -> Config {
     config
 }
 
+/// Most instances have one linear memory, some have more.
+fn memories(instances: u32) -> u32 {
+    instances.saturating_add(instances / 4)
+}
+
+/// Linear memories that the engines of all profiles have between them.
+#[must_use]
+pub fn all_memories(instances: u32) -> u64 {
+    u64::from(memories(instances)) * 2
+}
+
+/// Address space that the engines of all profiles reserve between them.
+#[must_use]
+pub fn address_bytes(instances: u32, ceiling: &Limits) -> u64 {
+    const STACK: u64 = (2 << 20) + (64 << 10);
+    let tables = ceiling.table_elements.saturating_mul(8 * 3);
+    let each = STACK.saturating_add(tables).saturating_mul(u64::from(instances) * 2);
+    all_memories(instances).saturating_mul(RESERVATION + GUARD).saturating_add(each)
+}
+
 fn pool(slots: &Slots) -> PoolingAllocationConfig {
     let n = slots.instances;
     let mut pool = PoolingAllocationConfig::new();
@@ -92,7 +121,7 @@ fn pool(slots: &Slots) -> PoolingAllocationConfig {
         // A Rust component takes 3 core instances, 2 tables and 1 memory; larger ones take from the same stock.
         .total_core_instances(n.saturating_mul(4))
         .total_tables(n.saturating_mul(3))
-        .total_memories(n.saturating_add(n / 4))
+        .total_memories(memories(n))
         .total_stacks(n)
         .max_core_instances_per_component(limits::CORE_INSTANCES_PER_COMPONENT)
         .max_tables_per_component(limits::TABLES_PER_COMPONENT)
@@ -105,7 +134,7 @@ fn pool(slots: &Slots) -> PoolingAllocationConfig {
         .max_unused_warm_slots(n);
     if slots.scan_pages {
         pool.pagemap_scan(Enabled::Yes)
-            .linear_memory_keep_resident(MEMORY_KEEP_RESIDENT)
+            .linear_memory_keep_resident(usize::try_from(slots.resident_bytes).unwrap_or(0))
             .table_keep_resident(TABLE_KEEP_RESIDENT);
     } else {
         // Keeping pages resident without the scan clears them byte by byte: slower than giving them back.

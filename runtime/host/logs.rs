@@ -1,7 +1,9 @@
-//! What a guest prints: whole lines, made harmless, at a bounded rate, into the server's log.
+//! What a guest prints: whole lines, made harmless, at a bounded rate, into the server's log; and the last ones of each
+//! store into its notes.
 //! Must never block a guest, grow with what it prints, or let it write a control character to a terminal.
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -12,7 +14,8 @@ use tokio::io::AsyncWrite;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError};
 
-use super::meter::now_ns;
+use super::meter::{Meter, now_ns};
+use crate::faults;
 
 /// Bytes of one line that are kept.
 const LINE_BYTES: usize = 1024;
@@ -22,6 +25,13 @@ const LINES_PER_SECOND: u64 = 100;
 /// Where the guests of one function print to.
 #[derive(Clone, Debug)]
 pub struct GuestLog(Arc<Shared>);
+
+/// Where one store prints to.
+#[derive(Clone, Debug)]
+pub struct StoreLog {
+    log: GuestLog,
+    meter: Arc<Meter>,
+}
 
 #[derive(Debug)]
 struct Shared {
@@ -36,6 +46,12 @@ impl GuestLog {
     #[must_use]
     pub fn new(function: String) -> Self {
         Self(Arc::new(Shared { function, second: AtomicU64::new(0), lines: AtomicU64::new(0) }))
+    }
+
+    /// The log of one store, whose last lines stay in `meter`.
+    #[must_use]
+    pub fn of(&self, meter: &Arc<Meter>) -> StoreLog {
+        StoreLog { log: self.clone(), meter: meter.clone() }
     }
 
     fn line(&self, line: &[u8]) {
@@ -54,20 +70,28 @@ impl GuestLog {
     }
 }
 
+impl StoreLog {
+    fn line(&self, line: &[u8]) {
+        self.meter.says(line);
+        self.log.line(line);
+    }
+}
+
 /// The line as text without control characters, which a terminal would obey.
-fn harmless(line: &[u8]) -> String {
+#[must_use]
+pub fn harmless(line: &[u8]) -> String {
     let text = String::from_utf8_lossy(line);
     let keep = |c: char| if c.is_control() && c != '\t' { '\u{fffd}' } else { c };
     text.chars().map(keep).collect()
 }
 
-impl IsTerminal for GuestLog {
+impl IsTerminal for StoreLog {
     fn is_terminal(&self) -> bool {
         false
     }
 }
 
-impl StdoutStream for GuestLog {
+impl StdoutStream for StoreLog {
     fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
         Box::new(LineWriter::new(self.clone()))
     }
@@ -79,16 +103,17 @@ impl StdoutStream for GuestLog {
 
 /// Cuts what is written into lines. One for each stream of each instance.
 struct LineWriter {
-    log: GuestLog,
+    log: StoreLog,
     line: Vec<u8>,
 }
 
 impl LineWriter {
-    fn new(log: GuestLog) -> Self {
+    fn new(log: StoreLog) -> Self {
         Self { log, line: Vec::new() }
     }
 
     fn push(&mut self, bytes: &[u8]) {
+        faults::pass("host.print");
         for piece in bytes.split_inclusive(|b| *b == b'\n') {
             let (text, ends) = match piece.split_last() {
                 Some((b'\n', text)) => (text, true),
@@ -106,9 +131,15 @@ impl LineWriter {
 
 impl Drop for LineWriter {
     fn drop(&mut self) {
-        if !self.line.is_empty() {
-            self.log.line(&self.line);
-        }
+        // Two destructors that panic in one store would end the process, and a guest has one of these for each stream.
+        let told = catch_unwind(AssertUnwindSafe(|| {
+            faults::pass("host.drop");
+            if !self.line.is_empty() {
+                self.log.line(&self.line);
+            }
+        }));
+        // The panic has been printed, and logging is what has just failed.
+        drop(told);
     }
 }
 

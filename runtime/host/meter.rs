@@ -1,9 +1,8 @@
 //! What one invocation uses: CPU time measured around each poll of the guest, and memory as it grows.
 //! Must never decide what happens to the guest beyond "refuse this growth" and "stop now".
 
-use std::sync::Arc;
-use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
 use rustix::time::{ClockId, clock_gettime};
@@ -11,6 +10,8 @@ use wasmtime::ResourceLimiter;
 
 use super::Grant;
 use super::account::Account;
+use super::notes::Notes;
+use crate::model::frame::Frame;
 
 /// The origin of all monotonic times in nanoseconds.
 static START: LazyLock<Instant> = LazyLock::new(Instant::now);
@@ -29,6 +30,23 @@ fn thread_cpu_ns() -> u64 {
     seconds * 1_000_000_000 + nanos
 }
 
+/// What one call used, copied off its meter.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Used {
+    /// CPU time charged, in nanoseconds.
+    pub cpu_ns: u64,
+    /// The most memory and tables held at once, in bytes.
+    pub memory_peak: u64,
+    /// When the handler was called, on the clock of [`now_ns`]; zero if it was not.
+    pub spawned_at_ns: u64,
+    /// The most bytes of memory and tables that were asked for and refused.
+    pub asked_bytes: u64,
+    /// The longest table that was asked for and refused.
+    pub asked_elements: u64,
+    /// The bytes of a request's body that was too long, up to where that was found out.
+    pub request_body: u64,
+}
+
 /// CPU time and incidents of one store. Written by the thread that polls the guest, read by its epoch callback
 /// on that same thread; atomic only because a store must be `Send`.
 #[derive(Debug, Default)]
@@ -45,7 +63,14 @@ pub struct Meter {
     memory_short: AtomicBool,
     request_body_exceeded: AtomicBool,
     memory_peak: AtomicU64,
+    /// The growths that were refused: the largest sum of bytes, and the longest table.
+    asked_bytes: AtomicU64,
+    asked_elements: AtomicU64,
+    /// What the client's body had when it became too long.
+    request_body_seen: AtomicU64,
     spawned_ns: AtomicU64,
+    /// Made by the first line or backtrace: most stores have neither.
+    notes: OnceLock<Box<Mutex<Notes>>>,
 }
 
 impl Meter {
@@ -61,7 +86,10 @@ impl Meter {
     pub fn forgive(&self) {
         self.memory_refused.store(false, Relaxed);
         self.memory_short.store(false, Relaxed);
+        self.asked_bytes.store(0, Relaxed);
+        self.asked_elements.store(0, Relaxed);
         self.request_body_exceeded.store(false, Relaxed);
+        drop(self.take_notes());
     }
 
     /// Marks the start of a poll.
@@ -133,15 +161,53 @@ impl Meter {
         self.memory_peak.load(Relaxed)
     }
 
-    /// Notes that the client sent more body than allowed.
-    pub fn request_body_is_too_large(&self) {
+    /// Notes that the client sent more body than allowed: this much, so far.
+    pub fn request_body_is_too_large(&self, bytes: u64) {
+        self.request_body_seen.store(bytes, Relaxed);
         self.request_body_exceeded.store(true, Relaxed);
+    }
+
+    /// All of it that a record tells.
+    #[must_use]
+    pub fn used(&self) -> Used {
+        Used {
+            cpu_ns: self.cpu_ns(),
+            memory_peak: self.memory_peak(),
+            spawned_at_ns: self.spawned_at_ns(),
+            asked_bytes: self.asked_bytes.load(Relaxed),
+            asked_elements: self.asked_elements.load(Relaxed),
+            request_body: self.request_body_seen.load(Relaxed),
+        }
     }
 
     /// Whether the client sent more body than allowed.
     #[must_use]
     pub fn request_body_exceeded(&self) -> bool {
         self.request_body_exceeded.load(Relaxed)
+    }
+
+    /// Keeps a line that the guest printed.
+    pub fn says(&self, line: &[u8]) {
+        self.note(|notes| notes.line(line));
+    }
+
+    /// Keeps where the guest was when it failed.
+    pub fn failed_at(&self, backtrace: Vec<Frame>) {
+        if !backtrace.is_empty() {
+            self.note(|notes| notes.at(backtrace));
+        }
+    }
+
+    /// What was noted of this call, which is forgotten.
+    #[must_use]
+    pub fn take_notes(&self) -> Notes {
+        let notes = self.notes.get().map(|notes| notes.lock().unwrap_or_else(PoisonError::into_inner));
+        notes.map(|mut notes| std::mem::take(&mut *notes)).unwrap_or_default()
+    }
+
+    fn note(&self, note: impl FnOnce(&mut Notes)) {
+        let notes = self.notes.get_or_init(Box::default);
+        note(&mut notes.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
     /// Notes that the instance exists and the guest's handler is about to be called.
@@ -198,6 +264,7 @@ impl MemoryAccount {
     fn grow(&mut self, current: usize, desired: usize) -> bool {
         let total = self.used.saturating_sub(current).saturating_add(desired);
         if total > self.limit {
+            self.meter.asked_bytes.fetch_max(total as u64, Relaxed);
             self.meter.memory_refused.store(true, Relaxed);
             return false;
         }
@@ -232,6 +299,7 @@ impl ResourceLimiter for MemoryAccount {
         _maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
         if desired > self.table_elements {
+            self.meter.asked_elements.fetch_max(desired as u64, Relaxed);
             self.meter.memory_refused.store(true, Relaxed);
             return Ok(false);
         }

@@ -5,7 +5,12 @@ pub mod account;
 pub mod gate;
 pub mod logs;
 pub mod meter;
+pub mod notes;
 
+#[cfg(test)]
+mod tests;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, LazyLock};
 
 use http::HeaderName;
@@ -16,6 +21,7 @@ use wasmtime_wasi_http::{
     WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView,
 };
 
+use crate::faults;
 use crate::model::limits;
 use crate::model::version::Profile;
 use account::Account;
@@ -54,8 +60,8 @@ impl HostState {
     #[must_use]
     pub fn new(grant: &Grant, meter: Arc<Meter>) -> Self {
         let mut wasi = WasiCtxBuilder::new();
-        wasi.stdout(grant.log.clone())
-            .stderr(grant.log.clone())
+        wasi.stdout(grant.log.of(&meter))
+            .stderr(grant.log.of(&meter))
             .allow_tcp(false)
             .allow_udp(false)
             .allow_ip_name_lookup(false)
@@ -74,6 +80,17 @@ impl HostState {
             hooks: Hooks,
             memory: MemoryAccount::new(grant, meter.clone()),
             meter,
+        }
+    }
+}
+
+/// wasmtime drops this before it frees the instance's slot: a panic that got through would cost the slot for good.
+impl Drop for HostState {
+    fn drop(&mut self) {
+        // Everything with a destructor of its own that a guest was handed stands in the table.
+        let table = std::mem::take(&mut self.table);
+        if catch_unwind(AssertUnwindSafe(|| drop(table))).is_err() {
+            tracing::error!("a destructor panicked");
         }
     }
 }
@@ -112,6 +129,7 @@ struct Hooks;
 static FORBIDDEN: LazyLock<ForbiddenHeaderFilter> = LazyLock::new(|| Arc::new(is_forbidden));
 
 fn is_forbidden(name: &HeaderName) -> bool {
+    faults::pass("host.field");
     DEFAULT_FORBIDDEN_HEADERS.contains(name)
 }
 
@@ -136,6 +154,7 @@ impl WasiHttpHooks for Hooks {
         _options: Option<RequestOptions>,
         _done: Box<dyn Future<Output = wasmtime_wasi_http::Result<()>> + Send>,
     ) -> Box<dyn Future<Output = Sent> + Send> {
+        faults::pass("host.send");
         Box::new(async { Err(HttpError::HttpRequestDenied) })
     }
 

@@ -157,6 +157,7 @@ impl GuestBody {
         let frame = frame.map_err(|error| Outcome::BadResponse(format!("{error:?}")))?;
         let length = frame.data_ref().map_or(0, |data| data.len() as u64);
         self.sent += length;
+        self.flight.answer_bytes.set(self.sent);
         self.left = self.left.checked_sub(length).ok_or(Outcome::ResponseTooLarge)?;
         let mut frame = frame;
         if let Some(trailers) = frame.trailers_mut() {
@@ -169,7 +170,8 @@ impl GuestBody {
         if !matches!(outcome, Outcome::Completed) {
             self.flight.stop(outcome.clone());
         }
-        if let Some(visit) = self.visit.take() {
+        if let Some(mut visit) = self.visit.take() {
+            visit.streams = true;
             visit.ends(outcome, Some(&self.flight));
         }
     }

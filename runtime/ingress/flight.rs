@@ -1,7 +1,7 @@
 //! One call in the air: its lease, its deadline, and who to wake. Shared by whoever polls it and by the watch.
 //! Must never outlive its deadline by more than one look of the watch.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
@@ -9,12 +9,16 @@ use http::Response;
 use wasmtime_wasi_http::WasiBody;
 
 use crate::engine::lease::{End, Lease};
+use crate::host::meter::Used;
+use crate::host::notes::Notes;
 use crate::model::outcome::{Outcome, Rejection, Start};
 
 /// One call, until its guest has ended or was ended.
 pub struct Flight {
     state: RefCell<State>,
     deadline_ns: u64,
+    /// Bytes of an answer that is too large: declared, or made so far.
+    pub answer_bytes: Cell<u64>,
 }
 
 struct State {
@@ -23,9 +27,9 @@ struct State {
     ended: Option<Result<(), Outcome>>,
     waker: Option<Waker>,
     start: Start,
-    cpu_ns: u64,
-    memory_peak: u64,
-    spawned_at_ns: u64,
+    /// Of a call that has ended: a reused instance takes its meter along to its next call.
+    used: Used,
+    notes: Notes,
 }
 
 /// Why there is no head.
@@ -46,11 +50,10 @@ impl Flight {
             ended: None,
             waker: None,
             start,
-            cpu_ns: 0,
-            memory_peak: 0,
-            spawned_at_ns: 0,
+            used: Used::default(),
+            notes: Notes::default(),
         };
-        Rc::new(Self { state: RefCell::new(state), deadline_ns })
+        Rc::new(Self { state: RefCell::new(state), deadline_ns, answer_bytes: Cell::new(0) })
     }
 
     /// Runs the guest until it has set a head, or ended without.
@@ -127,17 +130,26 @@ impl Flight {
     /// When the guest's handler was called, on the clock of `now_ns`; zero if it never was.
     #[must_use]
     pub fn spawned_at_ns(&self) -> u64 {
-        let state = self.state.borrow();
-        state.lease.as_ref().map_or(state.spawned_at_ns, |lease| lease.meter().spawned_at_ns())
+        self.used().spawned_at_ns
     }
 
-    /// CPU time in nanoseconds and the memory peak in bytes.
+    /// What the call used so far.
     #[must_use]
-    pub fn usage(&self) -> (u64, u64) {
+    pub fn used(&self) -> Used {
         let state = self.state.borrow();
         match &state.lease {
-            Some(lease) => (lease.meter().cpu_ns(), lease.meter().memory_peak()),
-            None => (state.cpu_ns, state.memory_peak),
+            Some(lease) if state.ended.is_none() => lease.meter().used(),
+            _ => state.used,
+        }
+    }
+
+    /// What the guest printed and where it failed, which is forgotten.
+    #[must_use]
+    pub fn take_notes(&self) -> Notes {
+        let state = &mut *self.state.borrow_mut();
+        match &state.lease {
+            Some(lease) if state.ended.is_none() => lease.meter().take_notes(),
+            _ => std::mem::take(&mut state.notes),
         }
     }
 }
@@ -148,7 +160,11 @@ impl State {
             return None;
         }
         let lease = self.lease.as_mut()?;
-        match lease.poll(cx) {
+        let polled = lease.poll(cx);
+        if polled.is_ready() {
+            (self.used, self.notes) = (lease.meter().used(), lease.meter().take_notes());
+        }
+        match polled {
             Poll::Ready(End::Returned) if lease.meter().request_body_exceeded() => {
                 self.ended = Some(Err(Outcome::PayloadTooLarge));
             }
@@ -168,10 +184,8 @@ impl State {
 
     /// Ends the guest: dropping the lease moves it to the bin.
     fn end(&mut self, how: Result<(), Outcome>) {
-        if let Some(lease) = self.lease.take() {
-            self.cpu_ns = lease.meter().cpu_ns();
-            self.memory_peak = lease.meter().memory_peak();
-            self.spawned_at_ns = lease.meter().spawned_at_ns();
+        if let Some(lease) = self.lease.take().filter(|_| self.ended.is_none()) {
+            (self.used, self.notes) = (lease.meter().used(), lease.meter().take_notes());
         }
         self.ended = Some(how);
     }

@@ -5,6 +5,7 @@ pub mod admit;
 pub mod body;
 pub mod flight;
 pub mod head;
+mod recorder;
 pub mod reply;
 pub mod service;
 pub mod visit;

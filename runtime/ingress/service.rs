@@ -125,6 +125,7 @@ async fn respond(desk: &Rc<Desk>, link: &Link, visit: &mut Visit, request: Reque
     let lease = Lease::new(&desk.shelf, &program, (taken, terms), ask);
     let deadline = visit.phases.began + live.limits.wall_ms * 1_000_000;
     let flight = Flight::new(lease, deadline);
+    visit.flight = Some(flight.clone());
     match invoke(desk, &flight, &live, headless).await {
         Ok(response) => Ok((response, flight)),
         Err(NoHead::Rejected(rejection)) => Err((rejection.into(), None)),
@@ -224,8 +225,9 @@ async fn invoke(
         matches!(parts.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED | StatusCode::RESET_CONTENT);
     // An answer to HEAD declares the length of what it does not send.
     let declared = if bodiless || headless { None } else { head::declared_length(&parts.headers) };
-    if declared.is_some_and(|declared| declared > live.limits.response_body_bytes) {
+    if let Some(declared) = declared.filter(|declared| *declared > live.limits.response_body_bytes) {
         // Told while it still can be: later the answer could only break off.
+        flight.answer_bytes.set(declared);
         flight.stop(Outcome::ResponseTooLarge);
         return Err(NoHead::Failed(Outcome::ResponseTooLarge));
     }
@@ -264,8 +266,8 @@ struct Tell(Arc<Meter>);
 impl Teller for Tell {
     type Error = wasmtime_wasi_http::Error;
 
-    fn too_long(&self) -> Self::Error {
-        self.0.request_body_is_too_large();
+    fn too_long(&self, seen: u64) -> Self::Error {
+        self.0.request_body_is_too_large(seen);
         wasmtime_wasi_http::Error::HttpRequestBodySize(None)
     }
 

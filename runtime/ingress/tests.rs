@@ -231,6 +231,23 @@ proptest! {
     }
 
     #[test]
+    fn no_head_is_routed_by_a_host_that_it_contradicts(
+        uri in "(http://[a-zA-Z@:.0-9]{1,12})?/[a-z/%]{0,12}", hosts in proptest::collection::vec("[ -~]{0,12}", 0..3),
+    ) {
+        let mut request = Request::get(uri);
+        for host in &hosts {
+            request = request.header("host", host);
+        }
+        let Ok(request) = request.body(()) else { return Ok(()) };
+        let parts = request.into_parts().0;
+        if let Ok(asked) = head::authority(&parts) {
+            let asked = asked.unwrap();
+            prop_assert!(hosts.len() <= 1 && !asked.as_str().contains('@'));
+            prop_assert!(hosts.iter().all(|host| host.eq_ignore_ascii_case(asked.as_str())), "{asked}");
+        }
+    }
+
+    #[test]
     fn any_host_and_path_are_routed_or_refused(host in "\\PC{0,40}", path in "/\\PC{0,40}") {
         if let Ok(target) = head::target(Some(&host), &path, "localhost") {
             prop_assert!(target.prefix <= path.len());

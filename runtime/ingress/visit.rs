@@ -8,7 +8,7 @@ use http::header::{HeaderMap, HeaderName, HeaderValue};
 
 use super::admit::Permit;
 use super::flight::Flight;
-use super::head;
+use super::{head, recorder};
 use crate::host::meter::now_ns;
 use crate::model::outcome::{Loud, Outcome, Rejection, Row, Start};
 use crate::model::request_id::RequestId;
@@ -62,6 +62,12 @@ pub struct Visit {
     permit: Option<Permit>,
     /// Whether its end was counted.
     told: bool,
+    /// The call, so that one whose client leaves before a head is accounted for too.
+    pub flight: Option<Rc<Flight>>,
+    /// When the answer's head was made; zero before.
+    pub(super) head_ns: Cell<u64>,
+    /// Whether the answer goes on after its head.
+    pub(super) streams: bool,
 }
 
 impl Visit {
@@ -75,6 +81,9 @@ impl Visit {
             link: link.clone(),
             permit: None,
             told: false,
+            flight: None,
+            head_ns: Cell::new(0),
+            streams: false,
         }
     }
 
@@ -101,7 +110,8 @@ impl Visit {
             headers.insert(head::REQUEST_ID, id);
         }
         let mut timing = Timing::default();
-        self.time(&mut timing, flight, now_ns());
+        self.head_ns.set(now_ns());
+        self.time(&mut timing, flight, self.head_ns.get());
         if let Ok(timing) = HeaderValue::from_bytes(timing.text()) {
             headers.append(SERVER_TIMING, timing);
         }
@@ -140,12 +150,16 @@ impl Visit {
 
     fn tell(&mut self, outcome: &Outcome, flight: Option<&Flight>) {
         self.told = true;
-        let Some(permit) = &mut self.permit else { return };
-        permit.report(outcome);
+        if let Some(permit) = &mut self.permit {
+            permit.report(outcome);
+        }
+        let Some(permit) = &self.permit else { return };
         let account = &permit.route.shared;
-        let (cpu_ns, memory_peak) = flight.map_or((0, 0), Flight::usage);
+        let used = flight.map(Flight::used).unwrap_or_default();
+        let (cpu_ns, memory_peak) = (used.cpu_ns, used.memory_peak);
+        recorder::account(self, permit, outcome, (flight, used));
         account.cpu_us.increment(cpu_ns / 1_000);
-        let Permit { route, live, .. } = &*permit;
+        let Permit { route, live, .. } = permit;
         live.weigh(cpu_ns);
         let cpu_ms = cpu_ns / 1_000_000;
         if let Outcome::Completed = outcome {
@@ -180,7 +194,8 @@ impl Drop for Visit {
     fn drop(&mut self) {
         // hyper drops the service itself when a client leaves before there is a head.
         if !self.told {
-            self.tell(&Outcome::ClientGone, None);
+            let flight = self.flight.take();
+            self.tell(&Outcome::ClientGone, flight.as_deref());
         }
         self.link.request_ends();
     }

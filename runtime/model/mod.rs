@@ -1,6 +1,7 @@
 //! The shared words. Pure: it must never do I/O, wait, or know anything above it.
 
 pub mod breaker;
+pub mod frame;
 pub mod limits;
 pub mod manifest;
 pub mod name;

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::limits::{Limits, Overrides};
-use super::manifest::{Manifest, Reuse};
+use super::manifest::{Manifest, Reuse, VARIABLE_BYTES, VARIABLES};
 use super::name::{TenantName, is_label};
 use super::version::Digest;
 
@@ -66,6 +66,33 @@ proptest! {
             prop_assert!(limits.cpu_ms < limits.wall_ms && limits.wall_ms <= ceiling.wall_ms);
             prop_assert!(limits.memory_bytes <= ceiling.memory_bytes);
             prop_assert!((1..=ceiling.concurrent_requests).contains(&limits.concurrent_requests));
+        }
+    }
+
+    #[test]
+    fn a_refused_name_is_told_without_anything_that_moves_a_cursor(text in any::<String>()) {
+        match text.parse::<TenantName>() {
+            Ok(name) => prop_assert_eq!(name.as_str(), text),
+            Err(error) => {
+                let said = error.to_string();
+                prop_assert!(said.len() < 2_000 && !said.contains(char::is_control), "{said:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_manifest_that_passes_is_stored_and_read_back_as_the_same(
+        variables in proptest::collection::btree_map(any::<String>(), any::<String>(), 0..70),
+        max_requests in proptest::option::of(any::<u32>()),
+        cpu in proptest::option::of(any::<u64>()),
+    ) {
+        let limits = Overrides { cpu_ms: cpu, ..Overrides::default() };
+        let manifest = Manifest { limits, variables, reuse: max_requests.map(|max_requests| Reuse { max_requests }), breaker: None };
+        if manifest.check().is_ok() {
+            let bytes: usize = manifest.variables.iter().map(|(name, value)| name.len() + value.len()).sum();
+            prop_assert!(manifest.variables.len() <= VARIABLES && bytes <= VARIABLE_BYTES);
+            let text = serde_json::to_vec(&manifest).unwrap();
+            prop_assert_eq!(serde_json::from_slice::<Manifest>(&text).unwrap(), manifest);
         }
     }
 

@@ -10,6 +10,7 @@ use hyper::body::Incoming;
 /// A body that ends in an error once it is longer than allowed, after telling whoever wants to know.
 pub struct Bounded<T> {
     inner: Incoming,
+    seen: u64,
     left: u64,
     teller: T,
 }
@@ -18,8 +19,8 @@ pub struct Bounded<T> {
 pub trait Teller: Send + Unpin + 'static {
     /// The error the reader of the body gets.
     type Error;
-    /// The body is longer than allowed.
-    fn too_long(&self) -> Self::Error;
+    /// The body is longer than allowed: it has `seen` bytes so far.
+    fn too_long(&self, seen: u64) -> Self::Error;
     /// The client's body broke off.
     fn broken(&self, error: &hyper::Error) -> Self::Error;
 }
@@ -28,7 +29,7 @@ impl<T> Bounded<T> {
     /// At most `limit` bytes of `inner`.
     #[must_use]
     pub fn new(inner: Incoming, limit: u64, teller: T) -> Self {
-        Self { inner, left: limit, teller }
+        Self { inner, seen: 0, left: limit, teller }
     }
 }
 
@@ -46,12 +47,13 @@ impl<T: Teller> Body for Bounded<T> {
             Some(Err(error)) => Some(Err(self.teller.broken(&error))),
             Some(Ok(frame)) => {
                 let length = frame.data_ref().map_or(0, |data| data.len() as u64);
+                self.seen = self.seen.saturating_add(length);
                 match self.left.checked_sub(length) {
                     Some(left) => {
                         self.left = left;
                         Some(Ok(frame))
                     }
-                    None => Some(Err(self.teller.too_long())),
+                    None => Some(Err(self.teller.too_long(self.seen))),
                 }
             }
         })

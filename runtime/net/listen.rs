@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
+use crate::faults;
+
 /// Connections waiting to be accepted by the kernel.
 const BACKLOG: i32 = 1024;
 /// Accepted connections on their way to one thread.
@@ -74,7 +76,7 @@ pub async fn accept(
     let listener = tokio::net::TcpListener::from_std(listener)?;
     loop {
         let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+            accepted = listener.accept() => faults::at("ingress.accept").and(accepted),
             _ = stop.wait_for(|stop| *stop) => return Ok(()),
         };
         // Taken off this thread's event queue: the thread that serves it has its own.

@@ -32,7 +32,7 @@ use crate::model::breaker::Phase;
 use crate::net::listen::{self, HANDOVER, Seat};
 use crate::settings::Settings;
 use crate::storage::{Blobs, DataDir, DataDirError, FileError, Storage, StorageError};
-use crate::{tasks, telemetry};
+use crate::{faults, settings, tasks, telemetry};
 
 /// A server that accepts.
 pub struct Running {
@@ -56,6 +56,9 @@ pub struct Running {
 /// Why a server did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
+    /// The machine gives too little to be safe.
+    #[error(transparent)]
+    Machine(#[from] machine::TooLittle),
     /// The data directory is not ours alone, or cannot be used.
     #[error(transparent)]
     DataDir(#[from] DataDirError),
@@ -112,7 +115,8 @@ fn listen_on(address: SocketAddr) -> Result<(TcpListener, SocketAddr), ServeErro
 /// # Errors
 /// See [`ServeError`]; nothing keeps running then.
 pub async fn start(mut settings: Settings) -> Result<Running, ServeError> {
-    let slots = machine::fit(&mut settings);
+    faults::arm(settings::faults());
+    let slots = machine::fit(&mut settings)?;
     let metrics = telemetry::metrics::install()?;
     let dir = DataDir::open(&settings.data_dir)?;
     // Bound first: an address that is taken is the commonest mistake, and should cost nothing.

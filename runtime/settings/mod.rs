@@ -31,6 +31,8 @@ pub struct Settings {
     pub base_domain_is_set: bool,
     /// Threads of the data plane.
     pub threads: usize,
+    /// Whether the kernel may be asked which pages of a slot were written, where that is safe.
+    pub scan_pages: bool,
     /// What is logged.
     pub log: LogSettings,
     /// Bounds of the server.
@@ -86,6 +88,12 @@ pub fn default_data_dir() -> PathBuf {
         (None, Some(home)) => home.join(".local/share/spawnpoint"),
         (None, None) => PathBuf::from("spawnpoint-data"),
     }
+}
+
+/// The file that says which failpoints fail (`SPAWNPOINT_FAULTS`); a release has none, whatever this says.
+#[must_use]
+pub fn faults() -> Option<PathBuf> {
+    std::env::var_os("SPAWNPOINT_FAULTS").filter(|value| !value.is_empty()).map(PathBuf::from)
 }
 
 /// Whether colours are unwanted (<https://no-color.org>).

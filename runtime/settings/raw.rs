@@ -29,6 +29,8 @@ pub struct RawSettings {
     pub base_domain: Option<String>,
     /// See [`Settings::threads`].
     pub threads: Option<usize>,
+    /// See [`Settings::scan_pages`].
+    pub scan_pages: ScanPages,
     /// See [`LogSettings`].
     pub log: RawLog,
     /// `[server]`: see [`ServerLimits`].
@@ -53,6 +55,17 @@ pub struct RawLog {
     pub filter: Option<String>,
     /// `text` or `json`.
     pub format: Option<LogFormat>,
+}
+
+/// Whether slots are cleaned with the help of `PAGEMAP_SCAN`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ScanPages {
+    /// Where the kernel has it and nothing can be swapped out.
+    #[default]
+    Auto,
+    /// Never: pages are given back and mapped again, as on a kernel without it.
+    Off,
 }
 
 /// How log lines are written.
@@ -164,6 +177,7 @@ impl Flags {
             base_domain,
             base_domain_is_set,
             threads,
+            scan_pages: raw.scan_pages == ScanPages::Auto,
             log: LogSettings {
                 filter: self.log.or(raw.log.filter).unwrap_or_else(|| "info".to_owned()),
                 json: self.log_json.or(json).unwrap_or(false),

@@ -71,3 +71,11 @@ fn a_tenant_may_have_a_quota_of_its_own() {
     assert!(read("[tenant]\nweight = 0\n").unwrap_err().contains("tenant.weight"));
     assert!(read("[breaker]\nratio_percent = 101\n").unwrap_err().contains("breaker.ratio_percent"));
 }
+
+#[test]
+fn pages_are_scanned_unless_the_operator_says_off() {
+    assert!(read("").unwrap().scan_pages);
+    assert!(read("scan_pages = \"auto\"\n").unwrap().scan_pages);
+    assert!(!read("scan_pages = \"off\"\n").unwrap().scan_pages);
+    assert!(read("scan_pages = \"on\"\n").unwrap_err().contains("expected `auto` or `off`"));
+}

@@ -13,6 +13,7 @@ use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use super::dir::{DataDir, FileError, make_folder, sync_folder};
+use crate::faults;
 use crate::model::version::Digest;
 
 /// The blobs of one data directory; a clone is another handle to the same ones.
@@ -125,7 +126,11 @@ impl Blobs {
     /// [`BlobError::Missing`], or what the file system says.
     pub async fn open_file(&self, digest: Digest) -> Result<File, BlobError> {
         let path = self.path(digest);
-        blocking(move || File::open(&path).map_err(|error| not_found(digest, "open", &path, error))).await
+        blocking(move || {
+            let opened = faults::at("blob.open").and_then(|()| File::open(&path));
+            opened.map_err(|error| not_found(digest, "open", &path, error))
+        })
+        .await
     }
 
     /// The whole content, verified.
@@ -157,7 +162,7 @@ impl Blobs {
     /// What the file system says.
     pub async fn delete(&self, digest: Digest) -> Result<bool, BlobError> {
         let path = self.path(digest);
-        blocking(move || match fs::remove_file(&path) {
+        blocking(move || match faults::at("blob.remove").and_then(|()| fs::remove_file(&path)) {
             Ok(()) => Ok(true),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
             Err(error) => Err(FileError::of("remove", &path)(error).into()),
@@ -221,11 +226,8 @@ impl Folders {
 
     fn create_temp(&self) -> Result<Partial, BlobError> {
         let path = self.temp.join(Uuid::now_v7().simple().to_string());
-        let file = OpenOptions::new()
-            .create_new(true)
-            .write(true)
-            .mode(0o600)
-            .open(&path)
+        let file = faults::at("blob.create")
+            .and_then(|()| OpenOptions::new().create_new(true).write(true).mode(0o600).open(&path))
             .map_err(FileError::of("make", &path))?;
         Ok(Partial { file, path: TempPath(path), hash: Sha256::new(), size_bytes: 0 })
     }
@@ -234,13 +236,17 @@ impl Folders {
     fn keep(&self, partial: Partial) -> Result<(Digest, u64), BlobError> {
         let digest = Digest(partial.hash.finalize().into());
         let (path, temp) = (self.path(digest), &partial.path.0);
-        partial.file.sync_all().map_err(FileError::of("sync", temp))?;
+        let synced = faults::at("blob.sync").and_then(|()| partial.file.sync_all());
+        synced.map_err(FileError::of("sync", temp))?;
         let folder = path.parent().unwrap_or(&self.blobs);
         if !folder.exists() {
+            faults::at("blob.folder").map_err(FileError::of("make folder", folder))?;
             make_folder(folder)?;
             sync_folder(&self.blobs)?;
         }
-        fs::rename(temp, &path).map_err(FileError::of("rename", temp))?;
+        let renamed = faults::at("blob.rename").and_then(|()| fs::rename(temp, &path));
+        renamed.map_err(FileError::of("rename", temp))?;
+        faults::at("blob.folder_sync").map_err(FileError::of("sync folder", folder))?;
         sync_folder(folder)?;
         Ok((digest, partial.size_bytes))
     }
@@ -274,7 +280,8 @@ impl Folders {
 
 impl Partial {
     fn append(&mut self, bytes: &[u8]) -> Result<(), BlobError> {
-        self.file.write_all(bytes).map_err(FileError::of("write", &self.path.0))?;
+        let written = faults::at("blob.write").and_then(|()| self.file.write_all(bytes));
+        written.map_err(FileError::of("write", &self.path.0))?;
         self.hash.update(bytes);
         self.size_bytes += bytes.len() as u64;
         Ok(())

@@ -90,6 +90,9 @@ pub enum StorageError {
     /// The database engine failed: a broken file, a full disk, an I/O error.
     #[error("database error")]
     Database(#[from] rusqlite::Error),
+    /// Another process holds the file's lock, and did not let go in time.
+    #[error("the database is locked by another process")]
+    Locked,
     /// A file beside the database.
     #[error(transparent)]
     File(#[from] FileError),
@@ -185,6 +188,15 @@ impl Storage {
         self.0.read(move |database| database.scan(&prefix, after.as_deref(), limit)).await
     }
 
+    /// Whether there are more keys with this prefix than so many: what a commit with `at_most` would be refused for.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn more_than(&self, prefix: &str, most: usize) -> Result<bool, StorageError> {
+        let prefix = prefix.to_owned();
+        self.0.read(move |database| database.more_than(&prefix, most)).await
+    }
+
     /// The only write: all of it, durable when this returns, or none of it. A commit that writes nothing only
     /// checks, and gives the current revision. A caller that stops waiting does not undo what was queued.
     ///
@@ -238,9 +250,28 @@ impl StorageError {
         match self {
             Self::Database(error) => error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull),
             Self::File(error) => error.is_disk_full(),
-            Self::NewerSchema { .. } | Self::TooLarge { .. } | Self::ChangesGone { .. } | Self::Closed => {
-                false
+            Self::NewerSchema { .. }
+            | Self::Locked
+            | Self::TooLarge { .. }
+            | Self::ChangesGone { .. }
+            | Self::Closed => false,
+        }
+    }
+
+    /// Whether another process holds the lock, so that trying again later may do.
+    #[must_use]
+    pub fn is_locked(&self) -> bool {
+        use rusqlite::ErrorCode::{DatabaseBusy, DatabaseLocked};
+        match self {
+            Self::Locked => true,
+            Self::Database(error) => {
+                matches!(error.sqlite_error_code(), Some(DatabaseBusy | DatabaseLocked))
             }
+            Self::NewerSchema { .. }
+            | Self::File(_)
+            | Self::TooLarge { .. }
+            | Self::ChangesGone { .. }
+            | Self::Closed => false,
         }
     }
 }

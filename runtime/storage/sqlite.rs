@@ -4,6 +4,7 @@
 //! not: the thread ends when the last handle is dropped, which waits for it, so there is nothing to drain.
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread::JoinHandle;
 
 use tokio::sync::{mpsc, oneshot, watch};
@@ -11,6 +12,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::dir::{DataDir, FileError};
 use super::statements::Database;
 use super::{Commit, CommitError, Revision, StorageError};
+use crate::faults;
 
 /// The handle to the thread.
 pub(super) struct Writer {
@@ -38,6 +40,8 @@ impl Writer {
         let path = dir.path().join(format!("{name}.db"));
         let (jobs, queue) = mpsc::channel(QUEUE);
         let (opened, open) = oneshot::channel();
+        let no_thread = |error| FileError::of("start a thread for", std::path::Path::new(name))(error);
+        faults::at("catalog.thread").map_err(no_thread)?;
         let thread = std::thread::Builder::new()
             .name(format!("storage-{name}"))
             .spawn(move || {
@@ -54,7 +58,7 @@ impl Writer {
                 // The lock outlives the connection, whatever the other handles to the directory do.
                 drop(dir);
             })
-            .map_err(FileError::of("start a thread for", std::path::Path::new(name)))?;
+            .map_err(no_thread)?;
         let revision = match open.await.unwrap_or(Err(StorageError::Closed)) {
             Ok(revision) => revision,
             Err(error) => {
@@ -114,6 +118,15 @@ impl fmt::Debug for Writer {
     }
 }
 
+/// A panic costs those jobs only: without this thread nothing could be deployed until the next start.
+fn survive<T>(work: impl FnOnce() -> T) -> Option<T> {
+    let done = catch_unwind(AssertUnwindSafe(work));
+    if done.is_err() {
+        tracing::error!("the storage thread panicked and goes on");
+    }
+    done.ok()
+}
+
 fn run(mut database: Database, mut queue: mpsc::Receiver<Job>, publish: &watch::Sender<Revision>) {
     let mut jobs = Vec::with_capacity(BATCH);
     while queue.blocking_recv_many(&mut jobs, BATCH) > 0 {
@@ -121,7 +134,7 @@ fn run(mut database: Database, mut queue: mpsc::Receiver<Job>, publish: &watch::
         for job in jobs.drain(..) {
             match job {
                 // Reads go first: no commit of this batch has been answered yet, so none may be expected to show.
-                Job::Read(work) => work(&database),
+                Job::Read(work) => drop(survive(|| work(&database))),
                 Job::Commit(commit, reply) => {
                     commits.push(commit);
                     replies.push(reply);
@@ -131,7 +144,8 @@ fn run(mut database: Database, mut queue: mpsc::Receiver<Job>, publish: &watch::
         if commits.is_empty() {
             continue;
         }
-        let results = database.commit_all(&commits);
+        // What unwinds rolls back, and whoever waits is told that there will be no answer.
+        let Some(results) = survive(|| database.commit_all(&commits)) else { continue };
         publish.send_if_modified(|seen| std::mem::replace(seen, database.revision()) != *seen);
         for (reply, result) in replies.into_iter().zip(results) {
             // A caller that gave up needs no answer.

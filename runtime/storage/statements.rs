@@ -11,6 +11,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior, pa
 
 use super::dir::{FileError, sync_folder};
 use super::{Change, Commit, CommitError, Entry, KEPT_COMMITS, Revision, StorageError};
+use crate::faults;
 
 /// One open database.
 pub(super) struct Database {
@@ -42,10 +43,12 @@ impl Database {
     /// Opens the file, or makes it with mode 0600.
     pub(super) fn open(path: &Path) -> Result<Self, StorageError> {
         make_file(path)?;
+        fault("catalog.open")?;
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let mut connection = Connection::open_with_flags(path, flags)?;
         // Nobody else should write, but an operator may look with the sqlite3 shell.
-        connection.busy_timeout(Duration::from_secs(5))?;
+        // Everything else that asks the catalog waits meanwhile.
+        connection.busy_timeout(Duration::from_secs(2))?;
         let found = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
         if found > SCHEMA {
             return Err(StorageError::NewerSchema { path: path.to_path_buf(), found, known: SCHEMA });
@@ -72,6 +75,7 @@ impl Database {
 
     /// The value of one key.
     pub(super) fn get(&self, key: &str) -> Result<Option<(Vec<u8>, Revision)>, StorageError> {
+        fault("catalog.read")?;
         let found = self
             .connection
             .prepare_cached("SELECT value, revision FROM entry WHERE key = ?1")?
@@ -87,6 +91,7 @@ impl Database {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Vec<Entry>, StorageError> {
+        fault("catalog.read")?;
         // One lower bound only: SQLite would seek by one of two and step over what the other excludes.
         let (sql, from) = match after {
             Some(after) if after >= prefix => (SCAN_AFTER, after),
@@ -97,6 +102,11 @@ impl Database {
             Ok(Entry { key: row.get(0)?, value: row.get(1)?, revision: row.get(2)? })
         })?;
         Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Whether there are more keys with a prefix than so many.
+    pub(super) fn more_than(&self, prefix: &str, most: usize) -> Result<bool, StorageError> {
+        Ok(more_than(&self.connection, prefix, most)?)
     }
 
     /// Changes after a revision, to the end of the commit in which `limit` is reached.
@@ -125,6 +135,10 @@ impl Database {
     pub(super) fn commit_all(&mut self, commits: &[Commit]) -> Vec<Result<Revision, CommitError>> {
         match self.commit_batch(commits) {
             Ok(results) => results,
+            // Whoever holds the lock holds it for all: waiting once more for each would take minutes.
+            Err(error) if error.is_locked() => {
+                commits.iter().map(|_| Err(StorageError::Locked.into())).collect()
+            }
             Err(error) if commits.len() == 1 => vec![Err(error.into())],
             Err(_) => {
                 commits.iter().flat_map(|commit| self.commit_all(std::slice::from_ref(commit))).collect()
@@ -136,6 +150,7 @@ impl Database {
         &mut self,
         commits: &[Commit],
     ) -> Result<Vec<Result<Revision, CommitError>>, StorageError> {
+        fault("catalog.begin")?;
         // Dropping the transaction, as every `?` here does, rolls it back.
         let mut transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let before = counter(&transaction, "revision")?;
@@ -158,6 +173,7 @@ impl Database {
             set_counter(&transaction, "revision", revision)?;
             trim_changes(&transaction, revision)?;
         }
+        fault("catalog.commit")?;
         transaction.commit()?;
         self.revision = revision;
         Ok(results)
@@ -277,6 +293,18 @@ impl FromSql for Revision {
         let number = number.try_into().map_err(|_| FromSqlError::OutOfRange(number))?;
         Ok(Self(number))
     }
+}
+
+/// A failpoint, in the words of `SQLite`.
+fn fault(point: &'static str) -> rusqlite::Result<()> {
+    use rusqlite::ffi::{Error, SQLITE_BUSY, SQLITE_FULL, SQLITE_IOERR};
+    use std::io::ErrorKind::{ResourceBusy, StorageFull};
+    let code = |error: std::io::Error| match error.kind() {
+        StorageFull => SQLITE_FULL,
+        ResourceBusy => SQLITE_BUSY,
+        _ => SQLITE_IOERR,
+    };
+    faults::at(point).map_err(|error| rusqlite::Error::SqliteFailure(Error::new(code(error)), None))
 }
 
 fn make_file(path: &Path) -> Result<(), FileError> {

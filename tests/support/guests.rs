@@ -25,6 +25,12 @@ pub fn sample(name: &str) -> Vec<u8> {
     read(folder().join(format!("{}.wasm", name.replace('-', "_"))))
 }
 
+/// The text of `tests/guests/wat/NAME`.
+pub fn wat_text(name: &str) -> String {
+    let path = spawnpoint::cli::guests::source_tree().join("tests/guests/wat").join(name);
+    String::from_utf8(read(path)).expect("text")
+}
+
 /// The binary of `tests/guests/wat/NAME.wat`.
 pub fn wat(name: &str) -> Vec<u8> {
     let tree = spawnpoint::cli::guests::source_tree();

@@ -1,8 +1,12 @@
 //! The one harness: the real binary on port 0 in a temp dir, guests built by the run itself, clients with and without
 //! manners. Must never leave a process or a file behind, nor assert on how fast anything is.
 
+pub mod canary;
 pub mod cli;
 pub mod client;
+pub mod faults;
+pub mod frames;
+pub mod generated;
 pub mod guests;
 pub mod h2;
 pub mod server;

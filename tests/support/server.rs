@@ -15,7 +15,8 @@ use super::{PATIENCE, eventually};
 pub struct Config {
     text: String,
     arguments: Vec<String>,
-    descriptors: Option<u64>,
+    failpoints: bool,
+    ulimit: Option<String>,
 }
 
 impl Config {
@@ -25,9 +26,15 @@ impl Config {
         self
     }
 
-    /// The server may have so many files open.
-    pub fn descriptors(mut self, most: u64) -> Self {
-        self.descriptors = Some(most);
+    /// Arms the failpoints of a build that has them: [`Server::fault`] says which fail.
+    pub fn failpoints(mut self) -> Self {
+        self.failpoints = true;
+        self
+    }
+
+    /// Starts it under a limit, as the shell's `ulimit` takes it.
+    pub fn ulimit(mut self, limit: &str) -> Self {
+        self.ulimit = Some(limit.to_owned());
         self
     }
 
@@ -56,7 +63,12 @@ impl Server {
 
     #[track_caller]
     pub fn with(config: Config) -> Self {
-        let dir = tempfile::tempdir().expect("a temp dir");
+        Self::within(tempfile::tempdir().expect("a temp dir"), config)
+    }
+
+    /// In a directory that the test has prepared; the data directory is its `data`.
+    #[track_caller]
+    pub fn within(dir: tempfile::TempDir, config: Config) -> Self {
         let (child, ingress, admin) = spawn(dir.path(), &config);
         let token = std::fs::read_to_string(dir.path().join("data/admin-token")).expect("a token");
         Self { ingress, admin, token: token.trim().to_owned(), child, dir, config }
@@ -93,6 +105,18 @@ impl Server {
     pub fn start_again_with(&mut self, config: Config) {
         self.config = config;
         self.start_again();
+    }
+
+    /// Has failpoints fail from now on, instead of those before: a line `POINT=ACTION` for each.
+    pub fn fault(&self, text: &str) {
+        let (new, file) = (self.dir.path().join("faults.new"), self.dir.path().join("faults"));
+        std::fs::write(&new, text).expect("a file");
+        std::fs::rename(new, file).expect("a file");
+    }
+
+    /// The faults that are to come.
+    pub fn faults(&self) -> String {
+        std::fs::read_to_string(self.dir.path().join("faults")).unwrap_or_default()
     }
 
     /// SIGTERM.
@@ -228,9 +252,13 @@ fn spawn(dir: &Path, config: &Config) -> (Child, SocketAddr, SocketAddr) {
     let log = std::fs::OpenOptions::new().create(true).append(true).open(dir.join("log")).expect("a log");
     std::fs::write(dir.join("settings.toml"), &config.text).expect("a settings file");
     let binary = env!("CARGO_BIN_EXE_spawnpoint");
-    let mut command = Command::new(if config.descriptors.is_some() { "sh" } else { binary });
-    if let Some(most) = config.descriptors {
-        command.args(["-c", &format!("ulimit -n {most} && exec \"$0\" \"$@\""), binary]);
+    let mut command = Command::new(binary);
+    if let Some(limit) = &config.ulimit {
+        command = Command::new("sh");
+        command.args(["-c", &format!("ulimit {limit} && exec \"$0\" \"$@\""), binary]);
+    }
+    if config.failpoints {
+        command.env("SPAWNPOINT_FAULTS", dir.join("faults"));
     }
     let mut child = command
         .args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--data-dir"])

@@ -23,6 +23,7 @@ const ALL: &[Code] = &[
     Code::InvalidQuery,
     Code::InvalidHeader,
     Code::InvalidActivation,
+    Code::InvalidRequestId,
     Code::InvalidMultipart,
     Code::DigestMismatch,
     Code::UploadAborted,
@@ -31,6 +32,7 @@ const ALL: &[Code] = &[
     Code::NoSuchTenant,
     Code::NoSuchFunction,
     Code::NoSuchVersion,
+    Code::NoSuchRecord,
     Code::MethodNotAllowed,
     Code::UploadTimeout,
     Code::Conflict,
@@ -53,6 +55,7 @@ const ALL: &[Code] = &[
     Code::NotReady,
     Code::HostError,
     Code::Overloaded,
+    Code::CatalogLocked,
     Code::Draining,
     Code::DiskFull,
 ];

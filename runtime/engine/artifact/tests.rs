@@ -239,17 +239,30 @@ fn processes_that_start_at_once_share_one_key() {
 }
 
 #[test]
-fn leftovers_of_a_crash_are_removed_when_they_are_old() {
+fn leftovers_of_a_crash_are_removed_at_the_start() {
     let bench = Bench::new();
-    let dir = bench.dir.path().join("artifacts");
-    let (old, new) = (dir.join(".new-1"), dir.join(".new-2"));
-    for path in [&old, &new] {
-        fs::write(path, b"half").unwrap();
-    }
-    let long_ago = std::time::SystemTime::now() - std::time::Duration::from_hours(2);
-    File::options().write(true).open(&old).unwrap().set_modified(long_ago).unwrap();
+    let left = bench.dir.path().join("artifacts/.new-1");
+    fs::write(&left, b"half").unwrap();
     ArtifactStore::open(bench.dir.path()).unwrap();
-    assert!(!old.exists() && new.exists());
+    assert!(!left.exists());
+}
+
+#[test]
+fn what_is_not_kept_goes_and_nothing_else_does() {
+    let bench = Bench::new();
+    let older = ArtifactId { engine: "ab".repeat(32).parse().unwrap(), ..id(1) };
+    for id in [&id(1), &older, &id(2), &id(3)] {
+        bench.store.put(id, b"code").unwrap();
+    }
+    let other = bench.dir.path().join("artifacts/notes.txt");
+    fs::write(&other, b"an operator's").unwrap();
+    assert_eq!(bench.store.keep_only(&HashSet::from([id(1), id(3)])).unwrap(), 2);
+    assert_eq!(
+        [&id(1), &older, &id(2), &id(3)].map(|id| bench.path(id).exists()),
+        [true, false, false, true]
+    );
+    assert!(other.exists());
+    assert_eq!(bench.store.keep_only(&HashSet::from([id(1), id(3)])).unwrap(), 0);
 }
 
 #[test]

@@ -13,8 +13,12 @@ use crate::model::version::{Handler, Profile};
 
 /// A small pool, so that a test does not reserve what a server does.
 pub(in crate::engine) fn serving(profile: Profile) -> wasmtime::Engine {
-    let slots =
-        Slots { instances: 4, ceiling: Limits::default_ceiling(), scan_pages: profile::scan_pages_is_safe() };
+    let slots = Slots {
+        instances: 4,
+        ceiling: Limits::default_ceiling(),
+        scan_pages: profile::scan_pages_is_safe(),
+        resident_bytes: profile::MEMORY_KEEP_RESIDENT,
+    };
     profile::engine(profile, Purpose::Serve(&slots)).unwrap()
 }
 

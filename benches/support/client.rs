@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use crate::answer::{self, Answer};
+use super::answer::{self, Answer};
 
 /// One connection that is kept open.
 pub(crate) struct Client {

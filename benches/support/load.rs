@@ -13,8 +13,8 @@ use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 use serde::{Deserialize, Serialize};
 
-use crate::answer::{Expected, Verdict};
-use crate::process;
+use super::answer::{self, Expected, Verdict};
+use super::process;
 
 /// What is sent where.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -26,12 +26,23 @@ pub(crate) struct Load {
     pub(crate) zipf: f64,
     /// The body of every answer.
     pub(crate) expected: String,
+    /// Calls that are to fail, mixed in.
+    pub(crate) mixed: Option<Mixed>,
     pub(crate) connections: usize,
     pub(crate) threads: usize,
     pub(crate) warm_up: Duration,
     pub(crate) measured: Duration,
     /// The server, whose CPU time is taken at both ends of what is measured.
     pub(crate) server: u32,
+}
+
+/// Calls that are to fail, spread evenly: of each hundred that a thread sends, so many, and always the same ones.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Mixed {
+    pub(crate) path: String,
+    pub(crate) percent: u32,
+    /// With which status they fail; any other is an error.
+    pub(crate) status: u16,
 }
 
 /// What came of it. Times in microseconds, from writing a request to having read its whole answer.
@@ -63,6 +74,8 @@ struct Client<'a> {
     load: &'a Load,
     requests: &'a [Vec<u8>],
     pick: Pick,
+    /// What has been sent, modulo a hundred.
+    turn: u32,
     expected: Expected,
     times: Histogram<u64>,
     poll: Poll,
@@ -78,6 +91,8 @@ struct Connection {
     buffer: Vec<u8>,
     filled: usize,
     sent: Instant,
+    /// Whether what is on its way is to fail.
+    fails: bool,
 }
 
 /// Which function is asked next.
@@ -90,9 +105,11 @@ struct Pick {
 /// Runs the load and returns what came of it.
 pub(crate) fn run(load: &Load) -> Result<Measured> {
     ensure!(load.connections >= load.threads && load.threads > 0, "fewer connections than threads");
+    // The one that is to fail stands behind those that may be picked.
     let requests: Vec<Vec<u8>> = load
         .paths
         .iter()
+        .chain(load.mixed.as_ref().map(|mixed| &mixed.path))
         .map(|path| format!("GET {path} HTTP/1.1\r\nHost: {}\r\n\r\n", load.address).into_bytes())
         .collect();
     let phase = AtomicU8::new(WARM_UP);
@@ -139,7 +156,8 @@ impl<'a> Client<'a> {
         Ok(Self {
             load,
             requests,
-            pick: Pick::new(requests.len(), load.zipf, index),
+            pick: Pick::new(load.paths.len(), load.zipf, index),
+            turn: 0,
             expected: Expected::new(&load.expected),
             times: histogram()?,
             poll: Poll::new()?,
@@ -187,18 +205,41 @@ impl<'a> Client<'a> {
         let mut socket = TcpStream::from_std(socket);
         self.poll.registry().register(&mut socket, token, Interest::READABLE)?;
         let buffer = vec![0; 16 << 10];
-        let mut connection = Connection { socket, token, buffer, filled: 0, sent: Instant::now() };
+        let mut connection =
+            Connection { socket, token, buffer, filled: 0, sent: Instant::now(), fails: false };
         self.send(&mut connection, Instant::now())?;
         Ok(connection)
     }
 
     fn send(&mut self, connection: &mut Connection, now: Instant) -> Result<()> {
-        let request = &self.requests[self.pick.next()];
+        connection.fails = self.next_fails();
+        let request = match self.requests.last() {
+            Some(last) if connection.fails => last,
+            _ => &self.requests[self.pick.next()],
+        };
         connection.filled = 0;
         connection.sent = now;
         let written = connection.socket.write(request)?;
         ensure!(written == request.len(), "the socket took only part of a request");
         Ok(())
+    }
+
+    /// Whether the next one is to fail: the step of a line that climbs by so many in a hundred.
+    fn next_fails(&mut self) -> bool {
+        let Some(mixed) = &self.load.mixed else { return false };
+        let steps = |turn: u32| turn * mixed.percent / 100;
+        let fails = steps(self.turn + 1) > steps(self.turn);
+        self.turn = (self.turn + 1) % 100;
+        fails
+    }
+
+    /// What this connection has read, judged by what it has asked for.
+    fn judge(&self, connection: &Connection) -> Verdict {
+        let bytes = &connection.buffer[..connection.filled];
+        match &self.load.mixed {
+            Some(mixed) if connection.fails => answer::fails_with(bytes, mixed.status),
+            _ => self.expected.judge(bytes),
+        }
     }
 
     /// Reads what there is; when the answer is whole, notes it and sends the next request.
@@ -216,7 +257,7 @@ impl<'a> Client<'a> {
             };
             ensure!(read > 0, "the server hung up on a request");
             connection.filled += read;
-            match self.expected.judge(&connection.buffer[..connection.filled]) {
+            match self.judge(connection) {
                 // What comes later is told by another event, as long as this read was not cut short by the buffer.
                 Verdict::Incomplete if read < room => return Ok(()),
                 Verdict::Incomplete => {}

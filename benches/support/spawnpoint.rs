@@ -9,8 +9,8 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
-use crate::client::Client;
-use crate::process::{Child, Launch};
+use super::client::Client;
+use super::process::{Child, Launch};
 
 /// Where and with what servers run.
 #[derive(Clone, Debug)]
@@ -25,6 +25,8 @@ pub(crate) struct Place {
     pub(crate) connections: usize,
     /// Every core of the machine.
     pub(crate) cores: Vec<usize>,
+    /// Whether manifests turn the circuit breaker off: a server that has none refuses the word.
+    pub(crate) breaker_off: bool,
     /// A folder that is removed at the end.
     pub(crate) dir: PathBuf,
 }
@@ -33,6 +35,9 @@ pub(crate) struct Place {
 pub(crate) struct Spawnpoint {
     pub(crate) child: Child,
     pub(crate) ingress: SocketAddr,
+    pub(crate) admin_address: SocketAddr,
+    /// What the admin API asks for.
+    pub(crate) token: String,
     admin: Client,
 }
 
@@ -66,15 +71,41 @@ impl Spawnpoint {
             .args(["--data-dir", path(&data)?, "--config", path(&config)?])
             .args(["--threads".to_owned(), place.threads.to_string()]);
         let mut child = launch.start(name, &place.dir.join(format!("{name}.log")))?;
-        let (ingress, admin) = child.expect(READY, addresses)?;
+        let (ingress, admin_address) = child.expect(READY, addresses)?;
         let token = fs::read_to_string(data.join("admin-token")).context("no admin token")?;
-        let admin = Client::connect(admin)?.with_token(token.trim());
-        Ok(Self { child, ingress, admin })
+        let token = token.trim().to_owned();
+        let admin = Client::connect(admin_address)?.with_token(&token);
+        Ok(Self { child, ingress, admin_address, token, admin })
+    }
+
+    /// A new connection to the admin API: the server hangs up on one that has rested for a while.
+    pub(crate) fn reconnect(&mut self) -> Result<()> {
+        self.admin = Client::connect(self.admin_address)?.with_token(&self.token);
+        Ok(())
+    }
+
+    /// Makes a tenant.
+    pub(crate) fn make_tenant(&mut self, tenant: &str) -> Result<()> {
+        let answer = self.admin.send(&format!("PUT /v1/tenants/{tenant}"), "", b"")?;
+        let text = String::from_utf8_lossy(&answer.body);
+        ensure!(matches!(answer.status, 200 | 201), "making `{tenant}`: {} {text}", answer.status);
+        Ok(())
     }
 
     /// Publishes and activates a function of tenant `default`.
     pub(crate) fn deploy(&mut self, function: &str, wasm: &[u8], manifest: &Value) -> Result<Deployed> {
-        let line = format!("PUT /v1/tenants/default/functions/{function}");
+        self.deploy_in("default", function, wasm, manifest)
+    }
+
+    /// Publishes and activates a function.
+    pub(crate) fn deploy_in(
+        &mut self,
+        tenant: &str,
+        function: &str,
+        wasm: &[u8],
+        manifest: &Value,
+    ) -> Result<Deployed> {
+        let line = format!("PUT /v1/tenants/{tenant}/functions/{function}");
         let answer = if manifest.as_object().is_some_and(|fields| !fields.is_empty()) {
             let (kind, body) = multipart(wasm, manifest);
             self.admin.send(&line, &kind, &body)?
@@ -100,9 +131,12 @@ impl Spawnpoint {
 }
 
 impl Place {
-    /// The manifest of a function under load.
+    /// The manifest of a function under load; no bench makes one anywhere else.
     pub(crate) fn manifest(&self, reuse: bool) -> Value {
         let mut manifest = json!({});
+        if self.breaker_off {
+            manifest["breaker"] = json!({ "enabled": false });
+        }
         if reuse {
             manifest["reuse"] = json!({ "max_requests": 1_000_000 });
         }
@@ -115,7 +149,12 @@ impl Place {
 
 /// Where a function of tenant `default` answers.
 pub(crate) fn path_of(function: &str) -> String {
-    format!("/default/{function}/")
+    path_in("default", function)
+}
+
+/// Where a function answers.
+pub(crate) fn path_in(tenant: &str, function: &str) -> String {
+    format!("/{tenant}/{function}/")
 }
 
 fn path(path: &Path) -> Result<&str> {

@@ -46,7 +46,7 @@ static LIVE: Mutex<Vec<u32>> = Mutex::new(Vec::new());
 /// What a server has to end by itself.
 const GRACE: Duration = Duration::from_secs(3);
 /// Linux tells times in hundredths of a second to every program, whatever its own clock does.
-const TICKS_PER_SECOND: f64 = 100.0;
+pub(crate) const TICKS_PER_SECOND: f64 = 100.0;
 
 impl Launch {
     pub(crate) fn new(program: impl Into<PathBuf>, cpus: &[usize]) -> Self {
@@ -225,6 +225,38 @@ fn raise_descriptors() {
 
 /// CPU seconds of a process and all that descend from it, ended ones included.
 pub(crate) fn cpu_seconds(root: u32) -> f64 {
+    seconds(related(root).iter().map(|(.., ticks)| ticks).sum())
+}
+
+/// CPU seconds of this process, without its children.
+pub(crate) fn own_cpu_seconds() -> f64 {
+    seconds(fields("self").and_then(|(_, fields)| Ok(ticks(&fields, 11)? + ticks(&fields, 12)?)).unwrap_or(0))
+}
+
+/// A process and all that descend from it.
+pub(crate) fn family(root: u32) -> Vec<u32> {
+    related(root).into_iter().map(|(pid, ..)| pid).collect()
+}
+
+/// Whether this is a server's child that compiles, and not another process that got its number.
+pub(crate) fn compiles(pid: u32) -> bool {
+    fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.starts_with(b"spawnpoint\0__compile\0"))
+}
+
+/// Ends a process that descends from one that this harness has started.
+pub(crate) fn end(pid: u32) {
+    if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
+        let _ = rustix::process::kill_process(pid, Signal::KILL);
+    }
+}
+
+fn seconds(ticks: u64) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "exact up to 2^53 ticks")]
+    let ticks = ticks as f64;
+    ticks / TICKS_PER_SECOND
+}
+
+fn related(root: u32) -> Vec<(u32, u32, u64)> {
     let mut family = vec![root];
     let all: Vec<(u32, u32, u64)> = processes().filter_map(|pid| stat(pid).ok()).collect();
     // Parents are mostly older than their children, but numbers wrap: repeat until nobody joins.
@@ -239,10 +271,7 @@ pub(crate) fn cpu_seconds(root: u32) -> f64 {
             break;
         }
     }
-    let ticks: u64 = all.iter().filter(|(pid, ..)| family.contains(pid)).map(|(.., t)| t).sum();
-    #[expect(clippy::cast_precision_loss, reason = "exact up to 2^53 ticks")]
-    let ticks = ticks as f64;
-    ticks / TICKS_PER_SECOND
+    all.into_iter().filter(|(pid, ..)| family.contains(pid)).collect()
 }
 
 fn processes() -> impl Iterator<Item = u32> {
@@ -252,11 +281,20 @@ fn processes() -> impl Iterator<Item = u32> {
 
 /// Number, parent and ticks of a process: its own, and those of children it has waited for.
 fn stat(pid: u32) -> Result<(u32, u32, u64)> {
+    let (parent, fields) = fields(&pid.to_string())?;
+    let all = (11..15).map(|index| ticks(&fields, index)).sum::<Result<u64>>()?;
+    Ok((pid, parent, all))
+}
+
+/// The parent of a process, and what is said of it behind its name.
+fn fields(pid: &str) -> Result<(u32, Vec<String>)> {
     let text = fs::read_to_string(format!("/proc/{pid}/stat"))?;
     // The name is in parentheses and may hold anything.
     let (_, rest) = text.rsplit_once(") ").context("no name")?;
-    let fields: Vec<&str> = rest.split(' ').collect();
-    let number = |index: usize| -> Result<u64> { Ok(fields.get(index).context("short")?.parse()?) };
-    let ticks = number(11)? + number(12)? + number(13)? + number(14)?;
-    Ok((pid, u32::try_from(number(1)?)?, ticks))
+    let fields: Vec<String> = rest.split(' ').map(str::to_owned).collect();
+    Ok((fields.get(1).context("short")?.parse()?, fields))
+}
+
+fn ticks(fields: &[String], index: usize) -> Result<u64> {
+    Ok(fields.get(index).context("short")?.parse()?)
 }

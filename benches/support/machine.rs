@@ -41,6 +41,25 @@ impl Machine {
             pinning,
         }
     }
+
+    /// The machine in a sentence.
+    pub(crate) fn facts(&self) -> String {
+        let Self { cpu, cores, memory_mib, kernel, compiler, commit, load, .. } = self;
+        format!(
+            "{cpu}, {cores} cores, {memory_mib} MiB, Linux {kernel}; {compiler}; commit {commit}. Load average at the \
+             start: {load}."
+        )
+    }
+}
+
+/// Seconds for which the cores of this machine were busy, with whatever.
+pub(crate) fn busy_seconds() -> f64 {
+    let text = read("/proc/stat");
+    let line = text.lines().next().unwrap_or_default();
+    let ticks: Vec<f64> = line.split_whitespace().skip(1).filter_map(|field| field.parse().ok()).collect();
+    // user nice system idle iowait irq softirq steal; what guests use is in user already.
+    let idle = ticks.iter().skip(3).take(2).sum::<f64>();
+    (ticks.iter().take(8).sum::<f64>() - idle) / super::process::TICKS_PER_SECOND
 }
 
 fn read(path: &str) -> String {

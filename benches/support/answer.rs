@@ -58,6 +58,16 @@ impl Expected {
     }
 }
 
+/// Judges an answer that is to have this status; its body is the server's.
+pub(crate) fn fails_with(bytes: &[u8], status: u16) -> Verdict {
+    match parse(bytes) {
+        Ok(None) => Verdict::Incomplete,
+        Err(error) => Verdict::Wrong(format!("{error:#}")),
+        Ok(Some(answer)) if answer.status == status => Verdict::Right { closes: answer.closes },
+        Ok(Some(answer)) => Verdict::Wrong(format!("status {} and not {status}", answer.status)),
+    }
+}
+
 /// The answer at the start of `bytes`, once it is whole.
 pub(crate) fn parse(bytes: &[u8]) -> Result<Option<Answer>> {
     let Some(head) = find(bytes, b"\r\n\r\n") else {

@@ -1,0 +1,114 @@
+//! `cargo bench --bench noisy_neighbour`: what one tenant's misbehaviour does to the latency of another's function.
+//! Must never leave a process or a file behind, and never call a bar met that was not measured.
+
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+use clap::Parser as _;
+
+#[macro_use]
+#[path = "../support/mod.rs"]
+#[expect(dead_code, reason = "what other benches need of it")]
+mod support;
+
+mod abuses;
+mod attack;
+mod bombs;
+mod options;
+mod report;
+mod siege;
+mod timeline;
+mod wire;
+
+use options::Options;
+use report::Report;
+use siege::Plan;
+use spawnpoint::Place;
+use support::{guests, load, machine, open_loop, phase, process, spawnpoint, wasm};
+
+/// What the victim answers.
+pub(crate) const HELLO: &str = "Hello, World!\n";
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(code) => code,
+        Err(error) => {
+            tell!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<ExitCode> {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    if args.first().is_some_and(|first| first == "__exec") {
+        let launch = args.get(1).context("an argument is missing")?;
+        serde_json::from_str::<process::Launch>(launch)?.become_it()?;
+    }
+    harness(&Options::parse())
+}
+
+fn harness(options: &Options) -> Result<ExitCode> {
+    if options.list {
+        for abuse in abuses::ALL {
+            say!("{:16} {}", abuse.name, abuse.about);
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let (phase, wanted) = (options.phase()?, abuses::named(&options.only)?);
+    let folder = tempfile::Builder::new().prefix("spawnpoint-bench-").tempdir()?;
+    support::end_on_signal(folder.path().to_owned())?;
+    let cores = process::cores();
+    let place = Place {
+        spawnpoint: options.spawnpoint.clone(),
+        cpus: vec![],
+        threads: 2,
+        connections: options.connections,
+        cores: cores.clone(),
+        breaker_off: options.breaker_off,
+        dir: folder.path().to_owned(),
+    };
+    let pinning = "Nothing is pinned: a server of two threads and all clients share the cores.".to_owned();
+    let machine = machine::Machine::look(cores.len(), pinning);
+    let reached = siege::capacity(&place, options.quick)?;
+    let rate = options.rate.unwrap_or(reached * options.share).max(10.0);
+    let plan = Plan { phase, connections: options.connections, rate, nice: options.nice };
+    let made = format!(
+        "{phase:?} each of undisturbed, abuse, recovery, a server of its own for each row. The victim is called {rate:.0} \
+         times a second ({:.0} % of the {reached:.0} it reaches in a closed loop) over {} connections at nice {}; an abuse has {}.",
+        rate / reached * 100.0,
+        siege::CLIENTS,
+        options.nice,
+        options.connections,
+    );
+    tell!("{made}");
+    let mut report = Report { machine, made, quick: options.quick, rows: vec![], problems: vec![] };
+    for abuse in &wanted {
+        match siege::run(abuse, &plan, &place) {
+            Ok(row) => {
+                let (victim, name) = (&row.victim, abuse.name);
+                tell!("  {name:16} p99 {:>7.0} us of {:>6.0} us", victim.abuse.p99, victim.undisturbed.p99);
+                if let Some(error) = &row.first_error {
+                    report
+                        .problems
+                        .push(format!("`{name}`: {} errors of the victim, first: {error}", victim.errors()));
+                }
+                if row.left > 0 {
+                    let text = "compilations outlived the server, and were ended by this bench";
+                    report.problems.push(format!("`{name}`: {} {text}", row.left));
+                }
+                report.rows.push(row);
+            }
+            Err(error) => report.problems.push(format!("`{}`: {error:#}", abuse.name)),
+        }
+    }
+    say!("{}", report.markdown());
+    if let Some(file) = &options.json {
+        std::fs::write(file, serde_json::to_string_pretty(&report)?)?;
+    }
+    folder.close()?;
+    Ok(if report.problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

@@ -1,0 +1,122 @@
+//! What is printed and written. Must never show a figure without what it takes to judge it.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use crate::abuses::HONEST;
+use crate::machine::Machine;
+use crate::siege::Row;
+use crate::timeline::BAR;
+
+/// Everything one run found out.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Report {
+    pub(crate) machine: Machine,
+    /// The run's own description.
+    pub(crate) made: String,
+    pub(crate) quick: bool,
+    pub(crate) rows: Vec<Row>,
+    pub(crate) problems: Vec<String>,
+}
+
+impl Report {
+    /// The whole report as Markdown.
+    pub(crate) fn markdown(&self) -> String {
+        let mut out = String::new();
+        // Writing to a string cannot fail.
+        let _ = self.write(&mut out);
+        out
+    }
+
+    fn write(&self, out: &mut String) -> std::fmt::Result {
+        if self.quick {
+            writeln!(out, "**A quick run: it shows that everything works; its figures mean nothing.**\n")?;
+        }
+        writeln!(out, "{}", self.machine.facts())?;
+        writeln!(out, "{} {}", self.made, self.machine.pinning)?;
+        self.victim(out)?;
+        self.evidence(out)?;
+        self.verdict(out)?;
+        if !self.problems.is_empty() {
+            writeln!(out, "\n## Problems\n")?;
+            self.problems.iter().try_for_each(|line| writeln!(out, "- {line}"))?;
+        }
+        Ok(())
+    }
+
+    fn victim(&self, out: &mut String) -> std::fmt::Result {
+        writeln!(out, "\n## The victim, from when each request was due\n")?;
+        writeln!(
+            out,
+            "| abuse | p50 us | p99 us | p99.9 us | max us | errors | undisturbed p50 / p99 us | p99 of undisturbed | back after ms | bar |"
+        )?;
+        writeln!(out, "|---|---|---|---|---|---|---|---|---|---|")?;
+        for row in &self.rows {
+            let (victim, abuse, calm) = (&row.victim, &row.victim.abuse, &row.victim.undisturbed);
+            let back = victim.back_ms.map_or("never seen".to_owned(), |ms| ms.to_string());
+            let met = match (victim.meets_the_bar(), row.disturbed()) {
+                (true, false) => "met",
+                (false, false) => "BROKEN",
+                (true, true) => "met (disturbed)",
+                (false, true) => "BROKEN (disturbed)",
+            };
+            writeln!(
+                out,
+                "| {} | {:.0} | {:.0} | {:.0} | {:.0} | {} | {:.0} / {:.0} | {:.2} | {back} | {met} |",
+                row.name,
+                abuse.p50,
+                abuse.p99,
+                abuse.p999,
+                abuse.max,
+                victim.errors(),
+                calm.p50,
+                calm.p99,
+                victim.ratio(),
+            )?;
+        }
+        Ok(())
+    }
+
+    fn evidence(&self, out: &mut String) -> std::fmt::Result {
+        writeln!(out, "\n## The abuse\n")?;
+        writeln!(
+            out,
+            "| abuse | what | how its calls ended | cores: server / loads / others (before) | victim's clients late, p99 us (before) | server's peak MiB |"
+        )?;
+        writeln!(out, "|---|---|---|---|---|---|")?;
+        for row in &self.rows {
+            let ends: Vec<String> =
+                row.abuser.iter().map(|(what, count)| format!("{what}: {count}")).collect();
+            writeln!(
+                out,
+                "| {} | {} | {} | {:.2} / {:.2} / {:.2} ({:.2}) | {:.0} ({:.0}) | {} |",
+                row.name,
+                row.about,
+                ends.join(", "),
+                row.server_cores,
+                row.load_cores,
+                row.other_cores,
+                row.other_cores_before,
+                row.victim.abuse.late_p99,
+                row.victim.undisturbed.late_p99,
+                row.peak_mib,
+            )?;
+        }
+        Ok(())
+    }
+
+    fn verdict(&self, out: &mut String) -> std::fmt::Result {
+        let abuses: Vec<&Row> = self.rows.iter().filter(|row| row.name != HONEST).collect();
+        let met = abuses.iter().filter(|row| row.victim.meets_the_bar()).count();
+        let errors: usize = abuses.iter().map(|row| row.victim.errors()).sum();
+        writeln!(out, "\n## Bar\n")?;
+        writeln!(
+            out,
+            "No error of the victim and a p99 of at most {BAR:.1} times the undisturbed one: met under {met} of {} abuses, \
+             {errors} errors in all. {} rows are disturbed: somebody else used the machine, and they prove nothing.",
+            abuses.len(),
+            self.rows.iter().filter(|row| row.disturbed()).count()
+        )
+    }
+}

@@ -1,0 +1,218 @@
+//! One abuse from the start of its server to its end: undisturbed, abuse, recovery, with the victim called throughout.
+//! Must never use one server for two abuses: what the first leaves behind would be the second one's.
+
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use serde::Serialize;
+
+use crate::HELLO;
+use crate::abuses::{Abuse, Guest};
+use crate::attack::{Attack, Tally, Target};
+use crate::guests;
+use crate::load::{self, Load};
+use crate::machine;
+use crate::open_loop::OpenLoop;
+use crate::process;
+use crate::spawnpoint::{Place, Spawnpoint, path_in};
+use crate::timeline::{Phases, Times};
+use crate::wasm;
+
+/// How every abuse is done.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Plan {
+    pub(crate) phase: Duration,
+    pub(crate) connections: usize,
+    /// Of the victim.
+    pub(crate) rate: f64,
+    pub(crate) nice: i32,
+}
+
+/// What one abuse did.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Row {
+    pub(crate) name: &'static str,
+    pub(crate) about: &'static str,
+    pub(crate) victim: Phases,
+    pub(crate) first_error: Option<String>,
+    /// How the abuser's calls ended.
+    pub(crate) abuser: Tally,
+    /// Cores that were busy while the abuse went on: the server's with its children, both loads', everybody else's.
+    pub(crate) server_cores: f64,
+    pub(crate) load_cores: f64,
+    pub(crate) other_cores: f64,
+    /// The same of everybody else while there was no abuse.
+    pub(crate) other_cores_before: f64,
+    pub(crate) peak_mib: u64,
+    /// Children of the server that outlived it.
+    pub(crate) left: usize,
+}
+
+/// Cores that others may use without a row being called disturbed.
+const OTHERS: f64 = 0.2;
+const VICTIM: &str = "victim";
+const NOISY: &str = "noisy";
+/// Connections of the victim's clients. So many that a call which takes long does not keep those behind it from being
+/// sent: with fewer, a wait of some milliseconds at the server becomes a queue at the client, and grows without end.
+pub(crate) const CLIENTS: u32 = 256;
+/// Connections in the closed loop that says what the victim reaches.
+const CLOSED: usize = 32;
+/// What the victim is called before anything is measured.
+const WARM_UP: Duration = Duration::from_millis(400);
+/// A server that is told to end may still compile; what it waits for that is not what is measured.
+const SETTINGS: &str = "[server]\ndrain_ms = 200\n";
+
+/// What the victim reaches in a closed loop, with nobody else there, in requests a second.
+pub(crate) fn capacity(place: &Place, quick: bool) -> Result<f64> {
+    let server = prepared(place, "capacity", None)?;
+    let load = Load {
+        address: server.ingress,
+        paths: vec![path_in(VICTIM, "hello")],
+        zipf: 0.0,
+        expected: HELLO.to_owned(),
+        mixed: None,
+        connections: CLOSED,
+        threads: 2,
+        warm_up: Duration::from_millis(300),
+        measured: Duration::from_millis(if quick { 500 } else { 2_000 }),
+        server: server.child.pid(),
+    };
+    let measured = load::run(&load)?;
+    ensure!(
+        measured.errors == 0,
+        "the victim fails undisturbed: {}",
+        measured.first_error.unwrap_or_default()
+    );
+    Ok(measured.rps())
+}
+
+pub(crate) fn run(abuse: &Abuse, plan: &Plan, place: &Place) -> Result<Row> {
+    let server = prepared(place, abuse.name, Some(abuse))?;
+    let target = Target {
+        ingress: server.ingress,
+        admin: server.admin_address,
+        token: server.token.clone(),
+        function: path_in(NOISY, "abuser").trim_end_matches('/').to_owned(),
+        tenant: NOISY,
+    };
+    let attack = Attack::new(abuse, &target, plan.connections)?;
+    let victim = OpenLoop {
+        address: server.ingress,
+        path: path_in(VICTIM, "hello"),
+        expected: HELLO.to_owned(),
+        rate: plan.rate,
+        connections: CLIENTS,
+        nice: plan.nice,
+    };
+    let pid = server.child.pid();
+    let running = victim.start();
+    let start = running.start;
+    let since = || Instant::now().saturating_duration_since(start);
+    std::thread::sleep(Duration::from_millis(100) + WARM_UP);
+
+    let (begin, before) = (since(), Busy::now(pid));
+    std::thread::sleep(plan.phase);
+    let (abused, middle) = (since(), Busy::now(pid));
+    let stop = AtomicBool::new(false);
+    let (tally, stopped, after) = std::thread::scope(|scope| -> Result<_> {
+        let attacking = scope.spawn(|| attack.run(&stop));
+        std::thread::sleep(plan.phase);
+        let after = Busy::now(pid);
+        let stopped = since();
+        stop.store(true, Relaxed);
+        let tally = attacking.join().map_err(|_| anyhow::anyhow!("the abuse panicked"))??;
+        Ok((tally, stopped, after))
+    })?;
+    std::thread::sleep((stopped + plan.phase).saturating_sub(since()));
+    let times = Times { begin, abuse: abused, stop: stopped, end: since() };
+    let peak_mib = server.child.memory().peak_kib / 1024;
+    let children: Vec<u32> = process::family(pid).into_iter().filter(|child| *child != pid).collect();
+    let (samples, first_error) = running.finish()?;
+    drop(server);
+    let (calm, busy) = (middle.less(&before), after.less(&middle));
+    Ok(Row {
+        name: abuse.name,
+        about: abuse.about,
+        victim: Phases::of(&samples, times),
+        first_error,
+        abuser: tally,
+        server_cores: busy.server,
+        load_cores: busy.load,
+        other_cores: busy.others(),
+        other_cores_before: calm.others(),
+        peak_mib,
+        left: end(&children),
+    })
+}
+
+/// Waits for what a server has started to end with it; ends what does not, and tells how many those were.
+fn end(children: &[u32]) -> usize {
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_secs(1) && children.iter().any(|child| process::compiles(*child)) {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let left = children.iter().filter(|child| process::compiles(**child));
+    left.map(|child| process::end(*child)).count()
+}
+
+/// A server with the victim's function and the abuser's, both of which have answered or could.
+fn prepared(place: &Place, name: &str, abuse: Option<&Abuse>) -> Result<Spawnpoint> {
+    // Read first: the first of them may have all guests built, and a server hangs up on who idles for that long.
+    let hello = std::fs::read(guests::path("hello")?)?;
+    let wasm = match abuse.map(|abuse| abuse.guest) {
+        Some(Guest::Built(name)) => Some(wasm::built(name)?),
+        Some(Guest::Wat(name)) => Some(wasm::wat(name)?),
+        None => None,
+    };
+    let mut server = Spawnpoint::start(place, name, SETTINGS)?;
+    server.make_tenant(VICTIM)?;
+    server.make_tenant(NOISY)?;
+    server.deploy_in(VICTIM, "hello", &hello, &place.manifest(false))?;
+    if let Some(wasm) = wasm {
+        let deployed = server.deploy_in(NOISY, "abuser", &wasm, &place.manifest(false));
+        deployed.with_context(|| format!("the guest of `{name}`"))?;
+    }
+    Ok(server)
+}
+
+/// Seconds of CPU time that were used.
+struct Busy {
+    at: Instant,
+    server: f64,
+    load: f64,
+    all: f64,
+}
+
+impl Row {
+    /// Whether somebody else used so much of the machine that the figures are not the server's.
+    pub(crate) fn disturbed(&self) -> bool {
+        self.other_cores.max(self.other_cores_before) > OTHERS
+    }
+}
+
+impl Busy {
+    fn now(server: u32) -> Self {
+        Self {
+            at: Instant::now(),
+            server: process::cpu_seconds(server),
+            load: process::own_cpu_seconds(),
+            all: machine::busy_seconds(),
+        }
+    }
+
+    /// Cores, on average, since then.
+    fn less(&self, before: &Self) -> Self {
+        let seconds = (self.at - before.at).as_secs_f64().max(1e-3);
+        Self {
+            at: self.at,
+            server: (self.server - before.server) / seconds,
+            load: (self.load - before.load) / seconds,
+            all: (self.all - before.all) / seconds,
+        }
+    }
+
+    fn others(&self) -> f64 {
+        (self.all - self.server - self.load).max(0.0)
+    }
+}

@@ -1,0 +1,172 @@
+//! Records of calls: a function's failures as a list, and one call by its request id.
+//! Must never show a record under another function than its own.
+
+use std::sync::Arc;
+
+use axum::extract::{FromRequestParts, Path, State};
+use http::request::Parts;
+
+use super::functions::find;
+use super::instant::rfc3339;
+use super::json::Json;
+use super::names::FunctionPath;
+use super::paging::{Page, pairs};
+use super::problem::{Code, Refusal, cut};
+use super::state::Admin;
+use super::wire::{Failures, Invocation, Phases, Problem};
+use crate::host::logs::harmless;
+use crate::model::outcome::Start;
+use crate::model::request_id::{NoRequestId, RequestId};
+use crate::records::{CODES, Cursor, GOOD, Record, Totals};
+
+/// Which records.
+pub(super) struct Wanted {
+    page: Page,
+    code: Option<String>,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Wanted {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
+        let (codes, rest): (Vec<_>, Vec<_>) = pairs(parts)?.into_iter().partition(|(name, _)| name == "code");
+        let page = Page::read(rest, "`after`, `limit` and `code`")?;
+        let code = codes.into_iter().next_back().map(|(_, code)| code);
+        if let Some(code) = code.as_deref().filter(|code| *code != GOOD && !CODES.contains(code)) {
+            let detail = format!("`code` is `{}`: allowed is `{GOOD}`, {}", code.escape_default(), known());
+            return Err(Refusal::new(Code::InvalidQuery, cut(&detail)));
+        }
+        Ok(Self { page, code })
+    }
+}
+
+fn known() -> String {
+    CODES.map(|code| format!("`{code}`")).join(", ")
+}
+
+/// List a function's failures
+///
+/// The newest of each code come first, so that one kind never hides another. Kept are the newest 32 of each code, until
+/// the server ends.
+#[utoipa::path(
+    get,
+    path = "/v1/tenants/{tenant}/functions/{function}/failures",
+    operation_id = "list_failures",
+    tag = "records",
+    params(
+        ("tenant" = String, Path, description = "Whose function."),
+        ("function" = String, Path, description = "Which function."),
+        ("code" = Option<String>, Query, description = "Only this code; `ok` for the sample of good calls."),
+        Page,
+    ),
+    responses(
+        (status = 200, description = "A page, the newest of each code first", body = Failures),
+        (status = "default", description = "It was not done", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn list(
+    State(admin): State<Arc<Admin>>,
+    path: FunctionPath,
+    wanted: Wanted,
+) -> Result<Json<Failures>, Refusal> {
+    find(&admin, &path).await?;
+    let table = admin.deployer.table();
+    let after: Option<Cursor> = wanted.page.after()?;
+    let routes = table.now().clone();
+    let (mut found, mut next, mut totals) = (Vec::new(), None, Totals::default());
+    // A function of which no version is active has no route, and nothing left behind.
+    if let Some(route) = routes.find(path.tenant.as_str(), path.function.as_str()) {
+        let ledger = &route.shared.ledger;
+        let code = wanted.code.as_deref();
+        (found, next) = table.records.page(ledger, code, after, wanted.page.limit);
+        totals = ledger.totals();
+    }
+    Ok(Json(Failures {
+        failures: found.iter().map(|record| shown(record)).collect(),
+        counts: totals.by_code().map(|(code, count)| (code.to_owned(), count)).collect(),
+        since: rfc3339(table.records.since_ms()),
+        next: next.map(|next| hex::encode(next.to_string())),
+    }))
+}
+
+/// Read the record of one call
+///
+/// There is one of every recent failure, and of a sample of the calls that went well.
+#[utoipa::path(
+    get,
+    path = "/v1/invocations/{request_id}",
+    operation_id = "get_invocation",
+    tag = "records",
+    params(("request_id" = String, Path, description = "The call, as `x-request-id` names it.")),
+    responses(
+        (status = 200, description = "The record", body = Invocation),
+        (status = "default", description = "It was not done", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn get(
+    State(admin): State<Arc<Admin>>,
+    RequestPath(id): RequestPath,
+) -> Result<Json<Invocation>, Refusal> {
+    let found = admin.deployer.table().records.find(id);
+    let record = found.ok_or_else(|| {
+        let detail = format!(
+            "nothing is recorded of request `{id}`: kept are the newest failures of each function and code, and a sample of \
+             the calls that went well, since this server started; a request that was rejected ran no function"
+        );
+        Refusal::new(Code::NoSuchRecord, detail)
+    })?;
+    Ok(Json(shown(&record)))
+}
+
+/// `/v1/invocations/{request_id}`.
+pub(super) struct RequestPath(RequestId);
+
+impl<S: Send + Sync> FromRequestParts<S> for RequestPath {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+        let refuse = |why: &str| Refusal::new(Code::InvalidRequestId, cut(why));
+        let path = Path::<String>::from_request_parts(parts, state).await;
+        let Path(text) = path.map_err(|error| refuse(&error.body_text()))?;
+        let id = text.parse().map_err(|why: NoRequestId| refuse(&why.to_string()))?;
+        Ok(Self(id))
+    }
+}
+
+/// A record in full; what a guest wrote is made harmless here, not when it was kept.
+fn shown(record: &Record) -> Invocation {
+    let (limit, spent, phases) = (record.limit, record.spent, record.phases);
+    Invocation {
+        request_id: record.id.to_string(),
+        tenant: record.tenant.to_string(),
+        function: record.function.to_string(),
+        version: record.version,
+        at_ms: record.at_ms,
+        code: record.code.to_owned(),
+        detail: harmless(record.detail.as_bytes()),
+        start: record.start.map(Start::as_str).map(str::to_owned),
+        limit_key: limit.map(|limit| limit.key.to_owned()),
+        limit: limit.map(|limit| limit.limit),
+        used: limit.map(|limit| limit.used),
+        cpu_ms: ms(spent.cpu_ns),
+        wall_ms: ms(spent.wall_ns),
+        peak_memory_bytes: spent.peak_memory_bytes,
+        phases: Phases {
+            route: ms(phases.route_ns),
+            queue: ms(phases.queue_ns),
+            spawn: ms(phases.spawn_ns),
+            guest: ms(phases.guest_ns),
+            first_byte: phases.first_byte_ns.map(ms),
+        },
+        backtrace: record.backtrace.iter().map(ToString::to_string).collect(),
+        log: record.log.iter().map(|line| harmless(line)).collect(),
+    }
+}
+
+/// Milliseconds, exact to the microsecond for what takes less than an hour.
+fn ms(ns: u64) -> f64 {
+    match u32::try_from(ns / 1_000) {
+        Ok(us) => f64::from(us) / 1_000.0,
+        Err(_) => f64::from(u32::try_from(ns / 1_000_000).unwrap_or(u32::MAX)),
+    }
+}
