@@ -24,6 +24,7 @@ use spawnpoint::engine::profile::{self, Purpose, Slots};
 use spawnpoint::engine::program::{Engines, Program, ProgramId};
 use spawnpoint::engine::ticker::{Pulse, Ticker};
 use spawnpoint::host::Grant;
+use spawnpoint::host::account::Accounts;
 use spawnpoint::host::logs::GuestLog;
 use spawnpoint::host::meter::Meter;
 use spawnpoint::model::limits::Limits;
@@ -117,7 +118,7 @@ impl Bench {
 
     fn program(&self, kept: &Kept) -> Result<Arc<Program>> {
         let component = self.artifacts.load(self.engines.engine(kept.kind.0)?, &kept.id)?;
-        Ok(Arc::new(self.engines.program(ProgramId::next(), &component, kept.kind, grant())?))
+        Ok(Arc::new(self.engines.program(ProgramId::next(), &component, kept.kind, grant()?)?))
     }
 
     fn call(&self, program: &Arc<Program>, instance: Option<Box<Instance>>) -> Driving {
@@ -293,12 +294,13 @@ fn request() -> Request<impl http_body::Body<Data = Bytes, Error = wasmtime_wasi
     request
 }
 
-fn grant() -> Grant {
+fn grant() -> Result<Grant> {
     let limits = Limits::default();
-    Grant {
+    Ok(Grant {
         variables: Arc::from([]),
         memory_bytes: limits.memory_bytes,
         table_elements: limits.table_elements,
         log: GuestLog::new("bench/guest".to_owned()),
-    }
+        account: Accounts::unlimited().of(&"bench".parse()?),
+    })
 }

@@ -29,7 +29,7 @@ fn ask(method: &str, query: &str, more: &str) -> String {
 /// Whether the function's one place is taken: an answer comes at once only where it is.
 fn is_taken(server: &Server, query: &str) -> bool {
     let mut raw = Raw::connect(server.ingress);
-    raw.stream().set_read_timeout(Some(Duration::from_millis(300))).expect("a timeout");
+    raw.stream().set_read_timeout(Some(Duration::from_millis(1_000))).expect("a timeout");
     raw.send(ask("GET", query, ""));
     raw.answer().is_some_and(|answer| answer.code() == "throttled")
 }
@@ -41,7 +41,7 @@ fn begins(server: &Server, bytes: &str) -> Raw {
     eventually("the call has the place", || {
         let mut next = Raw::connect(server.ingress);
         next.send(bytes);
-        next.stream().set_read_timeout(Some(Duration::from_millis(300))).expect("a timeout");
+        next.stream().set_read_timeout(Some(Duration::from_millis(1_000))).expect("a timeout");
         let refused = next.head().is_some_and(|head| head.contains("throttled"));
         raw = Some(next);
         !refused

@@ -92,7 +92,14 @@ fn a_loop_in_start_up_ends_at_its_cpu_limit_when_it_is_called() {
     // Where no slot is free a version cannot be proven at deploy, so its first call has to.
     let server = Server::with(Config::default().toml("threads = 1\n[server]\ninstances = 4"));
     server.deploy("drip", &guest("drip"));
-    let holders: Vec<_> = (0..4).map(|_| begin(&server, "drip")).collect();
+    let mut holders: Vec<_> = (0..3).map(|_| begin(&server, "drip")).collect();
+    // The last place is kept for a tenant that has none.
+    server.tenant("last");
+    assert_eq!(server.upload_with("last", "drip", &guest("drip"), "{}").status, 201);
+    let mut last = Raw::connect(server.ingress);
+    last.send("GET /last/drip/ HTTP/1.1\r\nhost: a.test\r\n\r\n");
+    let head = last.head().expect("a head");
+    holders.push((last, head));
     assert!(holders.iter().all(|(_, head)| head.contains(" 200 ")));
     server.deploy_with("f", &wat("spin_in_start"), CPU);
     server.deploy("trap", &wat("trap_in_start"));

@@ -18,6 +18,10 @@
 
 mod support;
 
+// Who is let in: rates, requests at once, instances, memory.
+mod admission;
+// A version that only fails is left alone, and heals.
+mod breaker;
 // What the platform answers where a function does not.
 mod answers;
 // A client that goes away takes its guest along.

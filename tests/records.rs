@@ -10,7 +10,11 @@ use crate::support::{Answer, Raw, Server, eventually, get, guest, request, wat};
 #[track_caller]
 fn serving(name: &str, limits: &str) -> Server {
     let server = Server::start();
-    server.deploy_with("f", &guest(name), &format!(r#"{{"limits": {{{limits}}}}}"#));
+    server.deploy_with(
+        "f",
+        &guest(name),
+        &format!(r#"{{"limits": {{{limits}}}, "breaker": {{"enabled": false}}}}"#),
+    );
     server
 }
 
@@ -256,7 +260,8 @@ fn one_kind_of_failure_never_pushes_out_another() {
 fn a_storm_of_one_function_leaves_anothers_records_alone() {
     let server = serving("error_code", "");
     server.tenant("loud");
-    let made = server.upload_with("loud", "storm", &guest("unreachable"), "{}");
+    let made =
+        server.upload_with("loud", "storm", &guest("unreachable"), r#"{"breaker": {"enabled": false}}"#);
     assert_eq!(made.status, 201, "{}", made.text());
     let quiet = ask(&server, "");
     let mut raw = Raw::connect(server.ingress);

@@ -60,10 +60,11 @@ fn run(server: &Server, time: Duration) -> BTreeMap<String, u64> {
 #[test]
 fn a_function_that_fails_in_every_way_costs_the_server_nothing() {
     let server = Server::start();
-    let manifest = r#"{"limits": {"memory_bytes": 8388608, "cpu_ms": 2000}}"#;
+    let manifest = r#"{"limits": {"memory_bytes": 8388608, "cpu_ms": 2000}, "breaker": {"enabled": false}}"#;
     server.deploy_with("fail", &sample("fail"), manifest);
     server.deploy_with("p3", &guest("many_p3"), manifest);
-    server.deploy_with("reused", &guest("counter"), r#"{"reuse": {"max_requests": 7}}"#);
+    let manifest = r#"{"reuse": {"max_requests": 7}, "breaker": {"enabled": false}}"#;
+    server.deploy_with("reused", &guest("counter"), manifest);
     // Until the pools hold what they will hold: that is what flat is measured from.
     run(&server, Duration::from_secs(seconds().clamp(2, 20)));
     let settled = || {

@@ -224,6 +224,21 @@ fn no_host_code_can_panic_on_purpose() {
 }
 
 #[test]
+fn every_code_that_is_promised_is_provoked_by_a_test() {
+    let promises = std::fs::read_to_string(tree().join("SPECIFICATION.md")).expect("a file");
+    let rows = promises.lines().map(str::trim).filter(|line| line.starts_with('|'));
+    let codes: Vec<_> = rows
+        .filter_map(|row| row.split('|').nth(3))
+        .flat_map(|cell| cell.split('`').skip(1).step_by(2))
+        .collect();
+    assert!(codes.len() > 15, "{codes:?}");
+    let chapters = rust_files("tests");
+    let provoked = |code: &str| chapters.iter().any(|(_, text)| text.contains(&format!("\"{code}\"")));
+    let mistakes: Vec<_> = codes.into_iter().filter(|code| !provoked(code)).map(str::to_owned).collect();
+    complain("a chapter provokes every code", &mistakes);
+}
+
+#[test]
 fn every_failpoint_is_listed_placed_and_tested() {
     use std::collections::BTreeSet;
     let listed: BTreeSet<String> = spawnpoint::faults::POINTS

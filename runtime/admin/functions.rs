@@ -2,21 +2,22 @@
 //! Must never say that a function is gone before its route is.
 
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::header::ETAG;
 
-use super::addresses::Addresses;
 use super::json::Json;
 use super::names::{FunctionPath, TenantPath};
 use super::paging::Page;
 use super::precondition::etag;
 use super::problem::Refusal;
 use super::state::{Admin, to_the_end};
-use super::wire::{Activation, Function, Functions, Problem, Weight};
+use super::wire::{Activation, Breaker, BreakerState, Function, Functions, Problem, Weight};
 use crate::catalog::{self, CatalogError};
+use crate::deploy::standing::Standing;
 
 /// List a tenant's functions
 #[utoipa::path(
@@ -40,7 +41,7 @@ pub(super) async fn list(
     let last = found.last().map(|function| &function.name);
     let peek = async |last: &_| catalog.list_functions(&tenant, Some(last), 1).await;
     let next = page.next(last, found.len(), peek).await?;
-    let functions = found.iter().map(|function| shown(function, &admin.addresses));
+    let functions = found.iter().map(|function| shown(&admin, function));
     Ok(Json(Functions { functions: functions.collect(), next }))
 }
 
@@ -102,12 +103,14 @@ pub(super) async fn find(admin: &Admin, path: &FunctionPath) -> Result<catalog::
 
 /// A function, with its tag.
 pub(super) fn answer(admin: &Admin, function: &catalog::Function) -> Response {
-    let body = Json(shown(function, &admin.addresses));
+    let body = Json(shown(admin, function));
     ([(ETAG, etag(function))], body).into_response()
 }
 
-fn shown(function: &catalog::Function, addresses: &Addresses) -> Function {
-    let (url, urls) = addresses.of(&function.tenant, &function.name);
+fn shown(admin: &Admin, function: &catalog::Function) -> Function {
+    let (url, urls) = admin.addresses.of(&function.tenant, &function.name);
+    let standings = admin.deployer.standings(&function.tenant, &function.name);
+    let worst = standings.into_iter().map(|(_, standing)| standing).max();
     Function {
         tenant: function.tenant.to_string(),
         function: function.name.to_string(),
@@ -115,7 +118,20 @@ fn shown(function: &catalog::Function, addresses: &Addresses) -> Function {
         urls,
         created_ms: function.created_ms,
         activation: function.activation.as_ref().map(activation),
+        breaker: breaker(worst.unwrap_or_default()),
     }
+}
+
+/// A breaker, with its end on the clock on the wall.
+pub(super) fn breaker(standing: Standing) -> Breaker {
+    let (state, for_ms) = match standing {
+        Standing::Closed => (BreakerState::Closed, None),
+        Standing::Probing => (BreakerState::Probing, None),
+        Standing::Open { for_ms } => (BreakerState::Open, Some(for_ms)),
+    };
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+    let now = u64::try_from(now).unwrap_or(u64::MAX);
+    Breaker { state, until_ms: for_ms.map(|for_ms| now.saturating_add(for_ms)) }
 }
 
 fn activation(activation: &catalog::Activation) -> Activation {

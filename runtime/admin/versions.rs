@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 
-use super::functions::find;
+use super::functions::{breaker, find};
 use super::json::Json;
 use super::names::FunctionPath;
 use super::paging::Page;
@@ -13,6 +13,7 @@ use super::state::Admin;
 use super::wire::{Problem, Version, Versions};
 use crate::catalog;
 use crate::deploy::pipeline::Policy;
+use crate::deploy::standing::Standing;
 use crate::model::version::VersionNumber;
 
 /// List a function's versions
@@ -38,13 +39,14 @@ pub(super) async fn list(
 ) -> Result<Json<Versions>, Refusal> {
     let (catalog, policy) = (&admin.deployer.catalog, admin.deployer.policy());
     let function = find(&admin, &path).await?;
+    let standings = admin.deployer.standings(&path.tenant, &path.function);
     let after = page.after::<Number>()?.map(|Number(number)| number);
     let page_of =
         async |after, limit| catalog.list_versions(&path.tenant, &path.function, after, limit).await;
     let found = page_of(after, page.limit).await?;
     let last = found.last().map(|version| version.number);
     let next = page.next(last.as_ref(), found.len(), async |last| page_of(Some(*last), 1).await).await?;
-    let versions = found.iter().map(|version| shown(version, &function, policy));
+    let versions = found.iter().map(|version| shown(version, &function, policy, &standings));
     Ok(Json(Versions { versions: versions.collect(), next }))
 }
 
@@ -59,7 +61,13 @@ impl std::str::FromStr for Number {
     }
 }
 
-fn shown(version: &catalog::Version, function: &catalog::Function, policy: &Policy) -> Version {
+fn shown(
+    version: &catalog::Version,
+    function: &catalog::Function,
+    policy: &Policy,
+    standings: &[(VersionNumber, Standing)],
+) -> Version {
+    let own = standings.iter().find(|(number, _)| *number == version.number);
     Version {
         version: version.number,
         digest: version.digest.to_string(),
@@ -68,6 +76,7 @@ fn shown(version: &catalog::Version, function: &catalog::Function, policy: &Poli
         manifest: version.manifest.clone(),
         limits: version.manifest.limits.clamp(&policy.defaults, &policy.ceiling),
         active: function.is_active(version.number),
+        breaker: own.map(|(_, standing)| breaker(*standing)),
         created_ms: version.created_ms,
     }
 }

@@ -62,6 +62,32 @@ pub struct Function {
     pub created_ms: u64,
     /// Which versions answer.
     pub activation: Option<Activation>,
+    /// Whether they are left alone because they fail; of several the worst.
+    #[serde(default)]
+    pub breaker: Breaker,
+}
+
+/// What a breaker does with the next request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Breaker {
+    /// Whether it lets it through.
+    pub state: BreakerState,
+    /// When it lets one through as a probe, in milliseconds since 1970; absent unless it is open.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub until_ms: Option<u64>,
+}
+
+/// Whether a breaker lets requests through.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum BreakerState {
+    /// All.
+    #[default]
+    Closed,
+    /// One is on its way, and the others wait for how it ends.
+    Probing,
+    /// None: they are answered `503 breaker_open`.
+    Open,
 }
 
 /// Where a function answers.
@@ -136,6 +162,9 @@ pub struct Version {
     pub limits: Limits,
     /// Whether it answers now.
     pub active: bool,
+    /// Whether it is left alone because it fails; absent unless it answers.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub breaker: Option<Breaker>,
     /// When it was published, in milliseconds since 1970.
     pub created_ms: u64,
 }

@@ -91,6 +91,7 @@ fn what(code: &str) -> &'static str {
         "memory_limit" => {
             "The function asked for more memory than it may have, and failed when it was refused"
         }
+        "memory_short" => "The server had no memory left; the function is not to blame",
         "no_response" => "The function returned without an answer",
         "bad_response" => "The function's answer is not valid HTTP",
         "guest_error" => "The function answered with an error code instead of a response",
@@ -125,6 +126,7 @@ fn advice(of: &Invocation) -> Option<String> {
         "cpu_limit" => raise("do less in one call: the backtrace shows where it was stopped"),
         "timeout" => raise("wait for less"),
         "memory_limit" => raise("hold less at once"),
+        "memory_short" => plain("try again, or give the server a larger `server.memory_bytes`"),
         "payload_too_large" => raise("send less"),
         "response_too_large" => raise("answer less"),
         "guest_trap" => plain("mend the function: the backtrace and its last lines show where"),

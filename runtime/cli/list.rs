@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::at::{At, Owner};
 use super::print;
-use crate::admin::wire::{Activation, Functions};
+use crate::admin::wire::{Activation, BreakerState, Functions};
 
 /// Whose functions.
 #[derive(Clone, Debug, Args)]
@@ -29,11 +29,21 @@ pub(super) async fn run(args: ListArgs) -> anyhow::Result<ExitCode> {
     } else {
         let rows = found.functions.into_iter().map(|function| {
             let active = function.activation.as_ref().map_or_else(|| "none".to_owned(), shares);
-            vec![function.function, active, print::age(function.created_ms), function.url]
+            let state = state(function.breaker.state).to_owned();
+            vec![function.function, active, state, print::age(function.created_ms), function.url]
         });
-        print::table(&["FUNCTION", "VERSION", "AGE", "URL"], rows.collect())?;
+        print::table(&["FUNCTION", "VERSION", "STATE", "AGE", "URL"], rows.collect())?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whether requests reach the function.
+fn state(breaker: BreakerState) -> &'static str {
+    match breaker {
+        BreakerState::Closed => "ok",
+        BreakerState::Probing => "probing",
+        BreakerState::Open => "breaker open",
+    }
 }
 
 /// The version that answers, or how several share the requests: `3 (90%), 4 (10%)`.

@@ -194,6 +194,7 @@ fn version(number: u32, active: bool) -> Version {
         manifest: Manifest::default(),
         limits: Limits::default(),
         active,
+        breaker: None,
         created_ms: 0,
     }
 }

@@ -8,12 +8,15 @@ use arc_swap::ArcSwapOption;
 use http::HeaderValue;
 use tokio::sync::Mutex;
 
+use super::fuse::Fuse;
 use super::loader::{LoadFailure, Loader};
 use crate::engine::lanes::LIGHT_NS;
 use crate::engine::program::{Program, ProgramId};
 use crate::host::Grant;
 use crate::host::meter::now_ns;
+use crate::model::breaker::Rules;
 use crate::model::limits::Limits;
+use crate::model::rate::Rate;
 use crate::model::version::{Digest, Handler, Profile, VersionNumber};
 
 /// One version that can answer.
@@ -34,6 +37,10 @@ pub struct Live {
     pub max_requests: u32,
     /// What its instances are given.
     pub grant: Grant,
+    /// How often it may be called, if there is a limit.
+    pub rate: Option<Rate>,
+    /// Whether it is called at all.
+    pub fuse: Fuse,
     /// `x-spawnpoint-version`.
     pub header: HeaderValue,
     program: ArcSwapOption<Program>,
@@ -70,13 +77,15 @@ pub struct Facts {
     pub max_requests: u32,
     /// See [`Live::grant`].
     pub grant: Grant,
+    /// When it is left alone.
+    pub breaker: Rules,
 }
 
 impl Live {
     /// A version nobody has called yet.
     #[must_use]
     pub fn new(id: ProgramId, facts: Facts) -> Arc<Self> {
-        let Facts { number, digest, handler, profile, limits, max_requests, grant } = facts;
+        let Facts { number, digest, handler, profile, limits, max_requests, grant, breaker } = facts;
         Arc::new(Self {
             id,
             number,
@@ -86,6 +95,8 @@ impl Live {
             limits,
             max_requests,
             grant,
+            rate: limits.rate(),
+            fuse: Fuse::new(breaker),
             header: HeaderValue::from(number.0),
             program: ArcSwapOption::empty(),
             loading: Mutex::new(None),

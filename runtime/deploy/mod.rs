@@ -1,11 +1,13 @@
 //! From uploaded bytes to an answering version: blob, component, artifact, proof, commit, route. Knows no HTTP.
 //! Must never let a version answer before it was proven ready, nor leave anything of a refused one visible.
 
+pub mod fuse;
 pub mod live;
 pub mod loader;
 pub mod pipeline;
 pub mod residency;
 pub mod retire;
+pub mod standing;
 pub mod table;
 
 #[cfg(test)]

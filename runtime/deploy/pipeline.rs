@@ -21,6 +21,7 @@ use crate::faults;
 use crate::host::Grant;
 use crate::host::logs::GuestLog;
 use crate::host::meter::Meter;
+use crate::model::breaker::Rules;
 use crate::model::limits::{LimitError, Limits, ServerLimits};
 use crate::model::manifest::{Manifest, ManifestError};
 use crate::model::name::{FunctionName, TenantName};
@@ -52,6 +53,8 @@ pub struct Policy {
     pub ceiling: Limits,
     /// Of the server itself.
     pub server: ServerLimits,
+    /// When a version that fails is left alone.
+    pub breaker: Rules,
 }
 
 /// What a deploy did.
@@ -193,7 +196,7 @@ impl Deployer {
         };
         let began = Instant::now();
         let what = What { digest, handler, profile };
-        let grant = grant(tenant, name, &manifest, &limits);
+        let grant = self.grant(tenant, name, &manifest, &limits);
         let id = ProgramId::next();
         let program = Arc::new(self.loader.program(id, what, grant).await?);
         self.prove(&program, &limits).await?;
@@ -209,7 +212,7 @@ impl Deployer {
         let same = answering.map(|(live, _)| live).find(|live| live.number == version.number);
         // Deployed again while it answers: its instances stay as they are.
         let live = same.cloned().unwrap_or_else(|| {
-            let live = live(id, &version, limits, program.grant.clone());
+            let live = self.live(id, &version, limits, program.grant.clone());
             live.adopt(program, &self.loader);
             live
         });
@@ -228,6 +231,11 @@ impl Deployer {
             Ok(Err(SpawnError::Full)) => {
                 // No slot to try it in is no fault of the upload: its first call will tell.
                 tracing::warn!("no slot was free to prove a version ready");
+                Ok(())
+            }
+            Ok(Err(SpawnError::Guest(_))) if meter.memory_short() => {
+                // Nor is it that the server has no memory left just now.
+                tracing::warn!("no memory was left to prove a version ready");
                 Ok(())
             }
             Ok(Err(SpawnError::Guest(error))) => {
@@ -260,7 +268,7 @@ impl Deployer {
             // Loaded before it answers, so that a version that cannot be is refused while another one serves.
             let version = self.catalog.get_version(tenant, name, weight.version).await?;
             let limits = self.clamped(&version.manifest);
-            let grant = grant(tenant, name, &version.manifest, &limits);
+            let grant = self.grant(tenant, name, &version.manifest, &limits);
             let Version { digest, handler, profile, .. } = version;
             let what = What { digest, handler, profile };
             self.loader.program(ProgramId::next(), what, grant).await?;
@@ -297,7 +305,8 @@ impl Deployer {
         }
         let routes = snapshot.functions.into_iter().map(|active| {
             let (tenant, name) = (active.function.tenant.clone(), active.function.name.clone());
-            let shared = super::table::Shared::new(&self.table.records, &tenant, &name);
+            let account = self.table.accounts.of(&tenant);
+            let shared = super::table::Shared::new(&self.table.records, account, &name);
             let lives = self.lives(&active.function, &active.versions, &[]);
             super::table::Route::new(tenant, name, shared, lives)
         });
@@ -319,8 +328,8 @@ impl Deployer {
             let same = answering.into_iter().find(|live| live.number == version.number);
             same.cloned().unwrap_or_else(|| {
                 let limits = self.clamped(&version.manifest);
-                let grant = grant(&function.tenant, &function.name, &version.manifest, &limits);
-                live(ProgramId::next(), version, limits, grant)
+                let grant = self.grant(&function.tenant, &function.name, &version.manifest, &limits);
+                self.live(ProgramId::next(), version, limits, grant)
             })
         };
         versions.iter().map(|version| (live_of(version), weight_of(version))).collect()
@@ -330,27 +339,31 @@ impl Deployer {
     fn clamped(&self, manifest: &Manifest) -> Limits {
         manifest.limits.clamp(&self.policy.defaults, &self.policy.ceiling)
     }
-}
 
-fn grant(tenant: &TenantName, name: &FunctionName, manifest: &Manifest, limits: &Limits) -> Grant {
-    let variables = manifest.variables.iter().map(|(name, value)| (name.clone(), value.clone()));
-    Grant {
-        variables: variables.collect(),
-        memory_bytes: limits.memory_bytes,
-        table_elements: limits.table_elements,
-        log: GuestLog::new(format!("{tenant}/{name}")),
+    fn grant(&self, tenant: &TenantName, name: &FunctionName, manifest: &Manifest, limits: &Limits) -> Grant {
+        let variables = manifest.variables.iter().map(|(name, value)| (name.clone(), value.clone()));
+        Grant {
+            variables: variables.collect(),
+            memory_bytes: limits.memory_bytes,
+            table_elements: limits.table_elements,
+            log: GuestLog::new(format!("{tenant}/{name}")),
+            account: self.table.accounts.of(tenant),
+        }
     }
-}
 
-fn live(id: ProgramId, version: &Version, limits: Limits, grant: Grant) -> Arc<Live> {
-    let facts = Facts {
-        number: version.number,
-        digest: version.digest,
-        handler: version.handler,
-        profile: version.profile,
-        limits,
-        max_requests: version.manifest.reuse.map_or(1, |reuse| reuse.max_requests),
-        grant,
-    };
-    Live::new(id, facts)
+    fn live(&self, id: ProgramId, version: &Version, limits: Limits, grant: Grant) -> Arc<Live> {
+        let mut breaker = self.policy.breaker;
+        breaker.enabled &= version.manifest.breaker.is_none_or(|choice| choice.enabled);
+        let facts = Facts {
+            number: version.number,
+            digest: version.digest,
+            handler: version.handler,
+            profile: version.profile,
+            limits,
+            max_requests: version.manifest.reuse.map_or(1, |reuse| reuse.max_requests),
+            grant,
+            breaker,
+        };
+        Live::new(id, facts)
+    }
 }

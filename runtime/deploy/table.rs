@@ -11,12 +11,16 @@ use arc_swap::ArcSwap;
 use super::live::Live;
 use crate::engine::lanes::Group;
 use crate::engine::program::ProgramId;
+use crate::host::account::{Account, Accounts};
+use crate::host::gate::Gate;
 use crate::model::name::{FunctionName, TenantName};
+use crate::model::rate::Cell;
 use crate::records::{Ledger, Records};
 
 /// All live routes.
-#[derive(Default)]
 pub struct Table {
+    /// What the tenants use.
+    pub accounts: Arc<Accounts>,
     routes: ArcSwap<Routes>,
     writer: Mutex<()>,
     /// What calls left behind: a function's part of it lives as long as its route.
@@ -47,7 +51,13 @@ pub struct Route {
 /// What all routes of one function share, one after the other.
 pub struct Shared {
     /// Requests in progress.
-    pub running: AtomicU32,
+    pub gate: Gate,
+    /// How often it was asked.
+    pub cell: Cell,
+    /// What its tenant uses.
+    pub account: Arc<Account>,
+    /// How often a breaker of its versions opened.
+    pub openings: metrics::Counter,
     /// Requests answered by the guest, well.
     pub completed: metrics::Counter,
     /// CPU time used, in microseconds.
@@ -66,15 +76,18 @@ const LOGGED_PER_SECOND: u64 = 10;
 impl Shared {
     /// The account of a function that has none yet.
     #[must_use]
-    pub fn new(records: &Records, tenant: &TenantName, function: &FunctionName) -> Arc<Self> {
-        let labels = [("tenant", tenant.to_string()), ("function", function.to_string())];
+    pub fn new(records: &Records, account: Arc<Account>, function: &FunctionName) -> Arc<Self> {
+        let labels = [("tenant", account.tenant.to_string()), ("function", function.to_string())];
         Arc::new(Self {
-            running: AtomicU32::new(0),
+            gate: Gate::default(),
+            cell: Cell::default(),
+            openings: metrics::counter!("spawnpoint_breaker_openings_total", &labels),
             completed: metrics::counter!("spawnpoint_requests_completed_total", &labels),
             cpu_us: metrics::counter!("spawnpoint_guest_cpu_microseconds_total", &labels),
             logged: AtomicU64::new(0),
-            ledger: records.open(tenant, function),
+            ledger: records.open(&account.tenant, function),
             turn: AtomicU32::new(0),
+            account,
         })
     }
 
@@ -147,6 +160,12 @@ impl Routes {
 }
 
 impl Table {
+    /// A table without routes.
+    #[must_use]
+    pub fn new(accounts: Arc<Accounts>) -> Self {
+        Self { accounts, routes: ArcSwap::default(), writer: Mutex::default(), records: Records::default() }
+    }
+
     /// The routes as they are now.
     #[must_use]
     pub fn now(&self) -> arc_swap::Guard<Arc<Routes>> {
@@ -177,7 +196,7 @@ impl Table {
         let old = functions.get(function).cloned();
         let shared = match &old {
             Some(old) => old.shared.clone(),
-            None => Shared::new(&self.records, tenant, function),
+            None => Shared::new(&self.records, self.accounts.of(tenant), function),
         };
         let route = Route::new(tenant.clone(), function.clone(), shared, versions);
         functions.insert(function.clone(), Arc::new(route));

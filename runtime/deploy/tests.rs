@@ -9,7 +9,9 @@ use super::live::{Facts, Live};
 use super::table::{Route, Shared, Table};
 use crate::engine::program::ProgramId;
 use crate::host::Grant;
+use crate::host::account::Accounts;
 use crate::host::logs::GuestLog;
+use crate::model::breaker::Rules;
 use crate::model::limits::Limits;
 use crate::model::name::{FunctionName, TenantName};
 use crate::model::version::{Digest, Handler, Profile, VersionNumber};
@@ -21,6 +23,7 @@ fn live(number: u32) -> Arc<Live> {
         memory_bytes: 1,
         table_elements: 1,
         log: GuestLog::new(String::new()),
+        account: Accounts::unlimited().of(&"acme".parse().unwrap()),
     };
     let facts = Facts {
         number: VersionNumber(number),
@@ -30,6 +33,7 @@ fn live(number: u32) -> Arc<Live> {
         limits: Limits::default(),
         max_requests: 1,
         grant,
+        breaker: Rules::default(),
     };
     Live::new(ProgramId::next(), facts)
 }
@@ -40,7 +44,7 @@ fn names() -> (TenantName, FunctionName) {
 
 #[test]
 fn a_route_keeps_the_count_of_requests_across_activations() {
-    let table = Table::default();
+    let table = Table::new(Accounts::unlimited());
     let (tenant, function) = names();
     assert!(table.put(&tenant, &function, vec![(live(1), 1)]).is_none());
     let first = table.now().find("acme", "hello").unwrap().clone();
@@ -52,7 +56,7 @@ fn a_route_keeps_the_count_of_requests_across_activations() {
 
 #[test]
 fn a_removed_tenant_leaves_no_route_behind() {
-    let table = Table::default();
+    let table = Table::new(Accounts::unlimited());
     let (tenant, function) = names();
     table.put(&tenant, &function, vec![(live(1), 1)]);
     assert_eq!(table.remove_tenant(&tenant).len(), 1);
@@ -63,7 +67,7 @@ fn a_removed_tenant_leaves_no_route_behind() {
 #[test]
 fn a_storm_of_failures_logs_a_few_lines_a_second() {
     let (tenant, function) = names();
-    let shared = Shared::new(&Records::default(), &tenant, &function);
+    let shared = Shared::new(&Records::default(), Accounts::unlimited().of(&tenant), &function);
     let second = |n: u64| n * 1_000_000_000 + 5;
     let logged = |now| (0..1_000).filter(|_| shared.may_log(now)).count();
     assert_eq!(logged(second(1)), 10);
@@ -76,7 +80,7 @@ proptest! {
     #[test]
     fn requests_are_spread_as_the_weights_say(weights in proptest::collection::vec(1u32..=100, 1..=8)) {
         let (tenant, function) = names();
-        let shared = Shared::new(&Records::default(), &tenant, &function);
+        let shared = Shared::new(&Records::default(), Accounts::unlimited().of(&tenant), &function);
         let numbered = (1u32..).zip(&weights);
         let versions = numbered.map(|(number, weight)| (live(number), *weight)).collect();
         let route = Route::new(tenant, function, shared, versions);

@@ -3,6 +3,7 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 use std::task::{Context, Poll};
 
 use http::Request;
@@ -11,15 +12,19 @@ use super::instance::{Answer, Call, Ended, Invocation};
 use super::lanes::Group;
 use super::pool::{Shelf, Taken};
 use super::program::{Program, ProgramId};
+use super::room::Room;
 use super::verdict;
 use crate::host::meter::Meter;
-use crate::model::outcome::{Outcome, Rejection, Start};
+use crate::model::outcome::{Outcome, Start};
 
 /// One call on one instance. Dropping it ends the guest, off the request's path.
 pub struct Lease {
     shelf: Rc<Shelf>,
     program: ProgramId,
     call: Option<Call>,
+    room: Option<Room>,
+    /// Counted up when the instance has ended in the heavy lane, unseen.
+    gone: Option<Arc<AtomicU32>>,
     meter: Arc<Meter>,
     max_requests: u32,
     group: Group,
@@ -53,28 +58,24 @@ pub enum End {
 }
 
 impl Lease {
-    /// Takes an instance, or the room for one.
-    ///
-    /// # Errors
-    /// [`Rejection::Overloaded`] when the thread holds all it may.
-    pub fn take<B>(
+    /// The right to what was taken.
+    pub fn new<B>(
         shelf: &Rc<Shelf>,
         program: &Arc<Program>,
-        terms: Terms,
+        (taken, terms): (Taken, Terms),
         request: impl FnOnce(&Arc<Meter>) -> Request<B>,
-    ) -> Result<Self, Rejection>
+    ) -> Self
     where
         B: http_body::Body<Data = bytes::Bytes, Error = wasmtime_wasi_http::Error> + Send + 'static,
     {
-        let taken = shelf.take(program, terms.cpu_ms).ok_or(Rejection::Overloaded)?;
-        let (instance, start) = match taken {
-            Taken::Reused(instance) => {
+        let (instance, room, start) = match taken {
+            Taken::Reused(instance, room) => {
                 instance.meter().forgive();
-                (Some(instance), Start::Reused)
+                (Some(instance), room, Start::Reused)
             }
-            Taken::Ready(instance) => (Some(instance), Start::Warm),
-            Taken::Nothing if terms.cold => (None, Start::Cold),
-            Taken::Nothing => (None, Start::Spawned),
+            Taken::Ready(instance, room) => (Some(instance), room, Start::Warm),
+            Taken::Nothing(room) if terms.cold => (None, room, Start::Cold),
+            Taken::Nothing(room) => (None, room, Start::Spawned),
         };
         let meter = match &instance {
             Some(instance) => instance.meter().clone(),
@@ -83,20 +84,22 @@ impl Lease {
         let request = request(&meter);
         let invocation = Invocation { instance, request, cpu_ms: terms.cpu_ms, meter: meter.clone() };
         let mut call = Call::new(program.clone(), invocation);
-        if terms.heavy {
-            shelf.give_away(&mut call, terms.group);
+        let gone = terms.heavy.then(|| {
             metrics::counter!("spawnpoint_heavy_calls_total", "when" => "start").increment(1);
-        }
-        Ok(Self {
+            shelf.give_away(&mut call, terms.group)
+        });
+        Self {
             shelf: shelf.clone(),
             program: program.id,
             call: Some(call),
+            room: Some(room),
+            gone,
             meter,
             max_requests: terms.max_requests,
             group: terms.group,
             start,
             ended: false,
-        })
+        }
     }
 
     /// Runs the guest until it waits, yields or ends. Pending for ever once it has ended.
@@ -106,7 +109,7 @@ impl Lease {
         };
         let Poll::Ready(ended) = call.poll(cx, self.shelf.pulse()) else {
             if call.is_too_heavy() {
-                self.shelf.give_away(call, self.group);
+                self.gone = Some(self.shelf.give_away(call, self.group));
                 metrics::counter!("spawnpoint_heavy_calls_total", "when" => "later").increment(1);
                 // Whoever waits for its end or its head is to be woken by the lane.
                 return match call.poll(cx, self.shelf.pulse()) {
@@ -123,30 +126,34 @@ impl Lease {
         Poll::Ready(self.judge(ended))
     }
 
-    fn judge(&self, ended: Ended) -> End {
+    fn judge(&mut self, ended: Ended) -> End {
+        // Dropped where there is no instance that could keep it.
+        let room = self.room.take();
         match ended {
             Ended::Cleanly(instance) => {
                 if self.start == Start::Spawned || self.start == Start::Cold {
                     self.shelf.started(self.program);
                 }
-                if instance.answered < self.max_requests {
-                    self.shelf.put_back(self.program, instance);
-                } else {
-                    self.shelf.discard(instance);
+                match room {
+                    Some(room) if instance.answered < self.max_requests => {
+                        self.shelf.put_back(self.program, instance, room);
+                    }
+                    Some(room) => self.shelf.discard(instance, room),
+                    None => drop(instance),
                 }
                 End::Returned
             }
             Ended::Failed(error, instance) => {
-                self.shelf.discard(instance);
+                if let Some(room) = room {
+                    self.shelf.discard(instance, room);
+                }
                 End::Failed(verdict::of_error(&error, &self.meter))
             }
             Ended::NotSpawned(error) => {
-                self.shelf.release();
                 verdict::of_spawn(&error, &self.meter).map_or(End::NoSlot, End::Failed)
             }
             Ended::Panicked => {
                 // The panic unwound through the store and took it along.
-                self.shelf.release();
                 End::Failed(Outcome::HostError("a host function panicked".to_owned()))
             }
         }
@@ -179,8 +186,8 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        if let Some(call) = self.call.take().filter(|_| !self.ended) {
-            self.shelf.abandon(call);
+        if let (Some(call), Some(room)) = (self.call.take(), self.room.take()) {
+            self.shelf.abandon(call, room, self.gone.take());
         }
     }
 }

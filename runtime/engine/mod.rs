@@ -11,6 +11,7 @@ pub mod lease;
 pub mod pool;
 pub mod profile;
 pub mod program;
+pub mod room;
 pub mod sizing;
 pub mod ticker;
 pub mod verdict;

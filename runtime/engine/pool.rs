@@ -14,8 +14,10 @@ use tokio::sync::Notify;
 use super::instance::{Call, Instance, Remains, spawn_ahead};
 use super::lanes::{Group, HeavyLane};
 use super::program::{Program, ProgramId, SpawnError};
+use super::room::{Room, Rooms, Share};
 use super::sizing::Sizing;
 use super::ticker::Pulse;
+use crate::host::account::Budget;
 use crate::host::meter::now_ns;
 
 /// Stores in the bin above which dropping them no longer waits for the thread to be idle.
@@ -28,13 +30,13 @@ const AHEAD: Duration = Duration::from_secs(2);
 pub struct Shelf {
     pulse: Pulse,
     heavy: HeavyLane,
-    /// Instances of this thread that ended in the heavy lane; written there, taken off `live` here.
-    gone: Arc<AtomicU32>,
+    /// Room of instances that are to end in the heavy lane, each until it is counted gone there.
+    away: RefCell<Vec<(Room, Arc<AtomicU32>)>>,
     bounds: Bounds,
     pools: RefCell<HashMap<ProgramId, Pool>>,
     bin: RefCell<Vec<Waste>>,
-    /// Instances that exist on this thread, wherever they are.
-    live: Cell<u32>,
+    /// Room for instances, and who waits for it.
+    rooms: Rc<Rooms>,
     /// Calls so far; the janitor reads it to see whether the thread is idle.
     calls: Cell<u64>,
     /// Programs that have fewer ready instances than they should.
@@ -54,28 +56,28 @@ pub struct Bounds {
 struct Pool {
     program: Arc<Program>,
     cpu_ms: u64,
-    #[expect(clippy::vec_box, reason = "moved in and out of calls, which hold it boxed")]
-    ready: Vec<Box<Instance>>,
-    #[expect(clippy::vec_box, reason = "moved in and out of calls, which hold it boxed")]
-    reusable: Vec<Box<Instance>>,
+    share: Rc<Share>,
+    ready: Vec<(Box<Instance>, Room)>,
+    reusable: Vec<(Box<Instance>, Room)>,
     sizing: Sizing,
     queued: bool,
 }
 
-/// What is thrown away: a whole call, or what a call left behind.
+/// What is thrown away, and its room with it: a whole call, or what a call left behind.
+#[expect(dead_code, reason = "held to be dropped")]
 enum Waste {
-    Remains(#[expect(dead_code, reason = "held to be dropped")] Remains),
-    Instance(#[expect(dead_code, reason = "held to be dropped")] Box<Instance>),
+    Remains(Remains, Room),
+    Instance(Box<Instance>, Room),
 }
 
-/// What was found for a call.
+/// What was found for a call, and the room that goes with it.
 pub enum Taken {
     /// Answered before, and may answer again.
-    Reused(Box<Instance>),
+    Reused(Box<Instance>, Room),
     /// Fresh, made ahead.
-    Ready(Box<Instance>),
+    Ready(Box<Instance>, Room),
     /// None there: spawn one as part of the call.
-    Nothing,
+    Nothing(Room),
 }
 
 fn now_ms() -> u64 {
@@ -85,15 +87,15 @@ fn now_ms() -> u64 {
 impl Shelf {
     /// An empty shelf.
     #[must_use]
-    pub fn new(pulse: Pulse, heavy: HeavyLane, bounds: Bounds) -> Rc<Self> {
+    pub fn new(pulse: Pulse, heavy: HeavyLane, (bounds, budget): (Bounds, Arc<Budget>)) -> Rc<Self> {
         Rc::new(Self {
             pulse,
             heavy,
-            gone: Arc::default(),
+            away: RefCell::default(),
             bounds,
             pools: RefCell::default(),
             bin: RefCell::default(),
-            live: Cell::new(0),
+            rooms: Rooms::new(bounds.live, budget),
             calls: Cell::new(0),
             wanted: RefCell::default(),
             work: Notify::new(),
@@ -106,27 +108,26 @@ impl Shelf {
         &self.pulse
     }
 
-    /// Has the heavy lane go on with a call.
-    pub fn give_away(&self, call: &mut Call, group: Group) {
-        call.give_away(&self.heavy, group, &self.gone);
+    /// Has the heavy lane go on with a call. What is returned is counted up when its instance has ended there, unseen.
+    pub fn give_away(&self, call: &mut Call, group: Group) -> Arc<AtomicU32> {
+        let gone = Arc::default();
+        call.give_away(&self.heavy, group, &gone);
+        gone
     }
 
     /// Instances that exist on this thread's account.
     pub fn live(&self) -> u32 {
-        if self.gone.load(Relaxed) > 0 {
-            let gone = self.gone.swap(0, Relaxed);
-            self.live.set(self.live.get().saturating_sub(gone));
-        }
-        self.live.get()
+        self.rooms.live()
     }
 
-    /// Takes an instance for a call, or the room to spawn one. `None` when the thread holds all it may.
+    /// Takes an instance for a call, or the room to spawn one. `None` when its tenant, or the thread, holds all it may.
     pub fn take(&self, program: &Arc<Program>, cpu_ms: u64) -> Option<Taken> {
         self.calls.set(self.calls.get().wrapping_add(1));
         let mut pools = self.pools.borrow_mut();
         let pool = pools.entry(program.id).or_insert_with(|| Pool {
             program: program.clone(),
             cpu_ms,
+            share: self.rooms.share(&program.grant.account),
             ready: Vec::new(),
             reusable: Vec::new(),
             sizing: Sizing::new(self.bounds.ready_per_program, now_ms()),
@@ -136,8 +137,14 @@ impl Shelf {
             // Dropped and loaded again: what is made ahead comes from the new one.
             pool.program = program.clone();
         }
-        if let Some(instance) = pool.reusable.pop() {
-            return Some(Taken::Reused(instance));
+        if !self.rooms.may(&pool.share) {
+            let share = pool.share.clone();
+            drop(pools);
+            return self.squeeze(&share).then(|| Taken::Nothing(self.rooms.room(&share)));
+        }
+        if let Some((instance, mut room)) = pool.reusable.pop() {
+            room.engage();
+            return Some(Taken::Reused(instance, room));
         }
         // The newest one: its memory is the warmest.
         let ready = pool.ready.pop();
@@ -146,36 +153,48 @@ impl Shelf {
             pool.queued = true;
             self.wanted.borrow_mut().push_back(program.id);
         }
+        if let Some((instance, mut room)) = ready {
+            room.engage();
+            return Some(Taken::Ready(instance, room));
+        }
+        if !self.rooms.is_full() {
+            return Some(Taken::Nothing(self.rooms.room(&pool.share)));
+        }
+        let share = pool.share.clone();
         drop(pools);
-        match ready {
-            Some(instance) => Some(Taken::Ready(instance)),
-            None => self.room().then_some(Taken::Nothing),
-        }
+        self.squeeze(&share).then(|| Taken::Nothing(self.rooms.room(&share)))
     }
 
-    /// Makes room for one more instance, at the expense of waste and of other programs' ready instances.
-    fn room(&self) -> bool {
-        if self.live() >= self.bounds.live {
-            self.empty_bin();
-        }
-        if self.live() >= self.bounds.live {
-            self.shed();
-        }
-        let room = self.live() < self.bounds.live;
-        if room {
-            self.live.set(self.live.get() + 1);
-        }
-        room
+    /// As [`Shelf::take`], for a call that found nothing: waits a little.
+    pub async fn wait(&self, program: &Arc<Program>) -> Option<Taken> {
+        let share = self.rooms.share(&program.grant.account);
+        self.rooms.wait(&share, program.id).await
     }
 
-    fn shed(&self) {
-        let mut pools = self.pools.borrow_mut();
-        let mut bin = self.bin.borrow_mut();
-        for pool in pools.values_mut() {
-            bin.extend(pool.ready.drain(..).map(Waste::Instance));
-            bin.extend(pool.reusable.drain(..).map(Waste::Instance));
+    /// Makes room for one more call, at the expense of waste and of instances that nobody uses. Returns whether there is.
+    fn squeeze(&self, share: &Share) -> bool {
+        let fits = || !self.rooms.is_full() && self.rooms.may(share);
+        self.empty_bin();
+        if !fits() && (self.rooms.is_full() || self.rooms.is_short()) {
+            self.shed(|_| true);
+        } else if !fits() && !share.has_memory() {
+            self.shed(|owner| std::ptr::eq(owner, share));
         }
-        drop((pools, bin));
+        fits()
+    }
+
+    /// Gives up half of what nobody uses of each program of these tenants.
+    fn shed(&self, whose: impl Fn(&Share) -> bool) {
+        let mut waste = Vec::new();
+        for pool in self.pools.borrow_mut().values_mut().filter(|pool| whose(&pool.share)) {
+            for idle in [&mut pool.ready, &mut pool.reusable] {
+                // The oldest: their memory is the coldest.
+                waste.extend(idle.drain(..idle.len().div_ceil(2)));
+            }
+        }
+        self.bin
+            .borrow_mut()
+            .extend(waste.into_iter().map(|(instance, room)| Waste::Instance(instance, room)));
         self.empty_bin();
     }
 
@@ -187,40 +206,49 @@ impl Shelf {
     }
 
     /// An instance that ended cleanly and may answer again.
-    pub fn put_back(&self, program: ProgramId, instance: Box<Instance>) {
+    pub fn put_back(&self, program: ProgramId, instance: Box<Instance>, mut room: Room) {
+        if self.rooms.is_awaited() {
+            // Whoever waits for something else gets at least its room.
+            if let Err((instance, room)) = self.rooms.pass_on(program, instance, room) {
+                self.discard(instance, room);
+            }
+            return;
+        }
         match self.pools.borrow_mut().get_mut(&program) {
-            Some(pool) => pool.reusable.push(instance),
+            Some(pool) => {
+                room.rest();
+                pool.reusable.push((instance, room));
+            }
             // Its version was dropped while it answered.
-            None => self.discard(instance),
+            None => self.discard(instance, room),
         }
     }
 
     /// An instance that is done. Dropped later, off the request's path.
-    pub fn discard(&self, instance: Box<Instance>) {
-        self.bin.borrow_mut().push(Waste::Instance(instance));
+    pub fn discard(&self, instance: Box<Instance>, room: Room) {
+        self.bin.borrow_mut().push(Waste::Instance(instance, room));
         self.work.notify_one();
     }
 
     /// A call that is not to be finished. Dropped later, off the request's path.
-    pub fn abandon(&self, call: Call) {
-        if let Some(remains) = call.abandon() {
-            self.bin.borrow_mut().push(Waste::Remains(remains));
-            self.work.notify_one();
+    pub fn abandon(&self, call: Call, room: Room, gone: Option<Arc<AtomicU32>>) {
+        match (call.abandon(), gone) {
+            (Some(remains), _) => {
+                self.bin.borrow_mut().push(Waste::Remains(remains, room));
+                self.work.notify_one();
+            }
+            (None, Some(gone)) => self.away.borrow_mut().push((room, gone)),
+            (None, None) => drop(room),
         }
     }
 
-    /// The room of a call whose instance never came to be, or is gone already.
-    pub fn release(&self) {
-        self.live.set(self.live.get().saturating_sub(1));
-    }
-
-    /// Drops what is in the bin. A panic of a destructor costs that store only.
+    /// Drops what is in the bin, and the room of what has ended elsewhere. A panic of a destructor costs that store only.
     fn empty_bin(&self) {
+        self.away.borrow_mut().retain(|(_, gone)| gone.load(Relaxed) == 0);
         let waste = std::mem::take(&mut *self.bin.borrow_mut());
         self.pulse.begin(None);
         for item in waste {
             let _ = catch_unwind(AssertUnwindSafe(|| drop(item)));
-            self.release();
         }
         self.pulse.end();
     }
@@ -229,7 +257,7 @@ impl Shelf {
     pub fn forget(&self, program: ProgramId) {
         if let Some(pool) = self.pools.borrow_mut().remove(&program) {
             let all = pool.ready.into_iter().chain(pool.reusable);
-            self.bin.borrow_mut().extend(all.map(Waste::Instance));
+            self.bin.borrow_mut().extend(all.map(|(instance, room)| Waste::Instance(instance, room)));
         }
         self.empty_bin();
     }
@@ -244,8 +272,11 @@ impl Shelf {
                 // Whatever is ready to run on this thread runs first, the flush of the answer included.
                 tokio::task::yield_now().await;
                 let idle = self.calls.get() == before;
-                if idle || self.bin.borrow().len() >= BIN {
+                if idle || self.bin.borrow().len() >= BIN || self.rooms.is_awaited() {
                     self.empty_bin();
+                }
+                if self.rooms.is_short() {
+                    self.shed(|_| true);
                 }
                 if idle && !self.refill_one().await {
                     break;
@@ -256,10 +287,9 @@ impl Shelf {
 
     /// Makes one instance ahead. Returns whether there may be more to do.
     async fn refill_one(&self) -> bool {
-        let Some((id, program, cpu_ms)) = self.next_wanted() else {
+        let Some((id, program, cpu_ms, room)) = self.next_wanted() else {
             return false;
         };
-        self.live.set(self.live.get() + 1);
         let spawning = spawn_ahead(program, (cpu_ms, Arc::default()), self.pulse.clone());
         // A guest whose start-up waits for something must not hold up the bin.
         let spawned = tokio::time::timeout(AHEAD, spawning).await.unwrap_or_else(|_| {
@@ -269,11 +299,11 @@ impl Shelf {
         match (pools.get_mut(&id), spawned) {
             (Some(pool), Ok(instance)) => {
                 pool.sizing.spawned(true);
-                pool.ready.push(instance);
+                pool.ready.push((instance, room));
             }
-            (None, Ok(instance)) => self.bin.borrow_mut().push(Waste::Instance(instance)),
+            (None, Ok(instance)) => self.bin.borrow_mut().push(Waste::Instance(instance, room)),
             (pool, Err(error)) => {
-                self.release();
+                drop(room);
                 if let (Some(pool), SpawnError::Guest(_)) = (pool, error) {
                     pool.sizing.spawned(false);
                 }
@@ -282,16 +312,16 @@ impl Shelf {
         true
     }
 
-    /// The next program that lacks a ready instance, if a quarter of the room, and at least one place, is left for calls.
-    fn next_wanted(&self) -> Option<(ProgramId, Arc<Program>, u64)> {
-        let room = self.live() < self.bounds.live - (self.bounds.live / 4).max(1);
+    /// The next program that lacks a ready instance, with room for one.
+    fn next_wanted(&self) -> Option<(ProgramId, Arc<Program>, u64, Room)> {
         let mut wanted = self.wanted.borrow_mut();
         let mut pools = self.pools.borrow_mut();
         while let Some(id) = wanted.front().copied() {
             if let Some(pool) = pools.get_mut(&id) {
                 let lacks = (pool.ready.len() as u64) < u64::from(pool.sizing.target());
-                if lacks && room && pool.reusable.is_empty() {
-                    return Some((id, pool.program.clone(), pool.cpu_ms));
+                if lacks && pool.reusable.is_empty() && self.rooms.may_ahead() {
+                    let room = self.rooms.ahead(&pool.share);
+                    return Some((id, pool.program.clone(), pool.cpu_ms, room));
                 }
                 pool.queued = false;
             }
@@ -303,18 +333,23 @@ impl Shelf {
     /// Called about once a second: takes ready instances from programs that nobody calls.
     pub fn settle(&self) {
         let now = now_ms();
+        if self.rooms.is_short() {
+            self.shed(|_| true);
+        }
         let mut bin = self.bin.borrow_mut();
         self.pools.borrow_mut().retain(|_, pool| {
             let idle = pool.sizing.settle(now);
             let keep = pool.sizing.target() as usize;
             while pool.ready.len() > keep {
-                bin.extend(pool.ready.pop().map(Waste::Instance));
+                bin.extend(pool.ready.pop().map(|(instance, room)| Waste::Instance(instance, room)));
             }
             if idle {
-                bin.extend(pool.reusable.drain(..).map(Waste::Instance));
+                bin.extend(pool.reusable.drain(..).map(|(instance, room)| Waste::Instance(instance, room)));
             }
             !idle || pool.queued
         });
+        self.rooms.settle();
+        self.away.borrow_mut().retain(|(_, gone)| gone.load(Relaxed) == 0);
         let some = !bin.is_empty();
         drop(bin);
         if some {

@@ -23,6 +23,9 @@ pub fn of_error(error: &wasmtime::Error, meter: &Meter) -> Outcome {
     if meter.request_body_exceeded() {
         return Outcome::PayloadTooLarge;
     }
+    if meter.memory_short() {
+        return Outcome::MemoryShort;
+    }
     if meter.memory_refused() {
         return Outcome::MemoryLimit;
     }

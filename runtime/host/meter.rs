@@ -8,6 +8,8 @@ use std::time::Instant;
 use rustix::time::{ClockId, clock_gettime};
 use wasmtime::ResourceLimiter;
 
+use super::Grant;
+use super::account::Account;
 use super::notes::Notes;
 use crate::model::frame::Frame;
 
@@ -61,6 +63,7 @@ pub struct Meter {
     ticks: AtomicU32,
     cpu_exceeded: AtomicBool,
     memory_refused: AtomicBool,
+    memory_short: AtomicBool,
     request_body_exceeded: AtomicBool,
     memory_peak: AtomicU64,
     /// The growths that were refused: the largest sum of bytes, and the longest table.
@@ -85,6 +88,7 @@ impl Meter {
     /// Forgets the incidents of a call that ended cleanly: the next one of the same instance is not to blame.
     pub fn forgive(&self) {
         self.memory_refused.store(false, Relaxed);
+        self.memory_short.store(false, Relaxed);
         self.asked_bytes.store(0, Relaxed);
         self.asked_elements.store(0, Relaxed);
         self.request_body_exceeded.store(false, Relaxed);
@@ -151,6 +155,12 @@ impl Meter {
     #[must_use]
     pub fn memory_refused(&self) -> bool {
         self.memory_refused.load(Relaxed)
+    }
+
+    /// Whether a growth was refused because the server had no memory left.
+    #[must_use]
+    pub fn memory_short(&self) -> bool {
+        self.memory_short.load(Relaxed)
     }
 
     /// The most memory and tables held at once, in bytes.
@@ -223,24 +233,39 @@ impl Meter {
 /// Bytes one table element takes on the host.
 const TABLE_ELEMENT_BYTES: usize = 8;
 
-/// All memories and tables of one store, summed: wasmtime's own limits are for each one alone.
+/// What an instance takes of its tenant's account at once: most growths of tables then cost nothing.
+const PIECE: usize = 64 << 10;
+
+/// All memories and tables of one store, summed: wasmtime's own limits are for each one alone. What it took of its
+/// tenant's account is given back when it is dropped.
 #[derive(Debug)]
 pub struct MemoryAccount {
     used: usize,
+    /// Taken of the tenant's account; never less than `used`.
+    taken: usize,
     limit: usize,
     table_elements: usize,
     meter: Arc<Meter>,
+    account: Arc<Account>,
+}
+
+impl Drop for MemoryAccount {
+    fn drop(&mut self) {
+        self.account.shrink(self.taken as u64);
+    }
 }
 
 impl MemoryAccount {
     /// An empty account.
     #[must_use]
-    pub fn new(limit_bytes: u64, table_elements: u64, meter: Arc<Meter>) -> Self {
+    pub fn new(grant: &Grant, meter: Arc<Meter>) -> Self {
         Self {
             used: 0,
-            limit: usize::try_from(limit_bytes).unwrap_or(usize::MAX),
-            table_elements: usize::try_from(table_elements).unwrap_or(usize::MAX),
+            taken: 0,
+            limit: usize::try_from(grant.memory_bytes).unwrap_or(usize::MAX),
+            table_elements: usize::try_from(grant.table_elements).unwrap_or(usize::MAX),
             meter,
+            account: grant.account.clone(),
         }
     }
 
@@ -250,6 +275,14 @@ impl MemoryAccount {
             self.meter.asked_bytes.fetch_max(total as u64, Relaxed);
             self.meter.memory_refused.store(true, Relaxed);
             return false;
+        }
+        if total > self.taken {
+            let more = total.div_ceil(PIECE) * PIECE - self.taken;
+            if !self.account.grow(more as u64) {
+                self.meter.memory_short.store(true, Relaxed);
+                return false;
+            }
+            self.taken += more;
         }
         self.used = total;
         self.meter.memory_peak.fetch_max(total as u64, Relaxed);

@@ -1,6 +1,8 @@
 //! What a guest may call: the state of one store and the whole import list on one screen.
 //! Must never give a guest anything of the host: no file, no socket, no environment but its own variables.
 
+pub mod account;
+pub mod gate;
 pub mod logs;
 pub mod meter;
 pub mod notes;
@@ -22,6 +24,7 @@ use wasmtime_wasi_http::{
 use crate::faults;
 use crate::model::limits;
 use crate::model::version::Profile;
+use account::Account;
 use logs::GuestLog;
 use meter::{MemoryAccount, Meter};
 
@@ -36,6 +39,8 @@ pub struct Grant {
     pub table_elements: u64,
     /// Where standard output and error go.
     pub log: GuestLog,
+    /// Who pays for it.
+    pub account: Arc<Account>,
 }
 
 /// The data of one store.
@@ -73,7 +78,7 @@ impl HostState {
             wasi: wasi.build(),
             http,
             hooks: Hooks,
-            memory: MemoryAccount::new(grant.memory_bytes, grant.table_elements, meter.clone()),
+            memory: MemoryAccount::new(grant, meter.clone()),
             meter,
         }
     }

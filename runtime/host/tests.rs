@@ -13,7 +13,8 @@ impl Drop for Bomb {
 #[test]
 fn a_panic_of_a_destructor_ends_at_the_state() {
     let log = GuestLog::new("default/f".to_owned());
-    let grant = Grant { variables: Arc::new([]), memory_bytes: 1, table_elements: 1, log };
+    let account = super::account::Accounts::unlimited().of(&"acme".parse().unwrap());
+    let grant = Grant { variables: Arc::new([]), memory_bytes: 1, table_elements: 1, log, account };
     let mut state = HostState::new(&grant, Arc::default());
     let kept = Arc::new(());
     state.ctx().table.push(Bomb).unwrap();

@@ -1,6 +1,7 @@
 //! Tenants' traffic: from an accepted connection to the last byte of an answer.
 //! Must never write to the catalog, nor wait for the control plane: with its table it serves on.
 
+pub mod admit;
 pub mod body;
 pub mod flight;
 pub mod head;

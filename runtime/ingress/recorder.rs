@@ -1,8 +1,9 @@
 //! What a call leaves behind: its use in its function's ledger, and a record if it failed or is one of the sample.
 //! Must never allocate or lock for a call that leaves no record, nor show any of this to the public.
 
+use super::admit::Permit;
 use super::flight::Flight;
-use super::visit::{Permit, Visit};
+use super::visit::Visit;
 use crate::host::meter::{Used, now_ns};
 use crate::model::limits::Limits;
 use crate::model::outcome::Outcome;
@@ -70,6 +71,8 @@ fn limit(
         Outcome::ResponseTooLarge => of("response_body_bytes", limits.response_body_bytes, answer_bytes),
         Outcome::Completed
         | Outcome::Trapped(_)
+        // The server's, not the function's.
+        | Outcome::MemoryShort
         | Outcome::NoResponse
         | Outcome::BadResponse(_)
         | Outcome::GuestError(_)

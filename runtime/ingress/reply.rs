@@ -6,67 +6,61 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
 
 use super::body::Body;
-use crate::model::outcome::{Outcome, Rejection};
+use crate::model::outcome::{Outcome, Rejection, Row};
 use crate::model::request_id::RequestId;
 
 /// The code of an answer that the platform made.
 pub const ERROR: HeaderName = HeaderName::from_static("x-spawnpoint-error");
 
-/// A failure as the public sees it.
-struct Shown {
-    status: StatusCode,
-    code: &'static str,
-    text: &'static str,
-    retry: bool,
-}
+/// What the public is told.
+type Words = (StatusCode, &'static str);
 
-fn of_rejection(rejection: &Rejection) -> Shown {
-    let (status, text, retry) = match rejection {
-        Rejection::NoRoute => (StatusCode::NOT_FOUND, "No function answers here.", false),
-        Rejection::BadRequest(text) => (StatusCode::BAD_REQUEST, *text, false),
-        Rejection::HeadersTooLarge => (
-            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-            "The head of the request is larger than allowed.",
-            false,
-        ),
-        Rejection::UriTooLong => (StatusCode::URI_TOO_LONG, "The path is longer than allowed.", false),
-        Rejection::PayloadTooLarge => too_large(),
-        Rejection::Throttled => {
-            (StatusCode::TOO_MANY_REQUESTS, "The function has as many requests in progress as it may.", true)
+fn of_rejection(rejection: &Rejection) -> Words {
+    match rejection {
+        Rejection::NoRoute => (StatusCode::NOT_FOUND, "No function answers here."),
+        Rejection::BadRequest(text) => (StatusCode::BAD_REQUEST, *text),
+        Rejection::HeadersTooLarge => {
+            (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "The head of the request is larger than allowed.")
         }
-        Rejection::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, "The server has no instance free.", true),
-        Rejection::Draining => (StatusCode::SERVICE_UNAVAILABLE, "The server is going away.", true),
-        Rejection::HostError(_) => host_error(),
-    };
-    Shown { status, code: rejection.code(), text, retry }
+        Rejection::UriTooLong => (StatusCode::URI_TOO_LONG, "The path is longer than allowed."),
+        Rejection::PayloadTooLarge => TOO_LARGE,
+        Rejection::Throttled => {
+            (StatusCode::TOO_MANY_REQUESTS, "The function has as many requests in progress as it may.")
+        }
+        Rejection::RateLimited { .. } => {
+            (StatusCode::TOO_MANY_REQUESTS, "The function was asked as often as it may be.")
+        }
+        Rejection::BreakerOpen { .. } => {
+            (StatusCode::SERVICE_UNAVAILABLE, "The function failed too often and is left alone for a while.")
+        }
+        Rejection::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, "The server has no instance free."),
+        Rejection::Draining => (StatusCode::SERVICE_UNAVAILABLE, "The server is going away."),
+        Rejection::HostError(_) => HOST_ERROR,
+    }
 }
 
-fn of_outcome(outcome: &Outcome) -> Shown {
-    let bad = |text| (StatusCode::BAD_GATEWAY, text, false);
-    let (status, text, retry) = match outcome {
+fn of_outcome(outcome: &Outcome) -> Words {
+    let bad = |text| (StatusCode::BAD_GATEWAY, text);
+    match outcome {
         Outcome::Trapped(_) => bad("The function crashed."),
         Outcome::CpuLimit => bad("The function used more CPU time than it may."),
         Outcome::MemoryLimit => bad("The function needed more memory than it may have."),
+        Outcome::MemoryShort => (StatusCode::SERVICE_UNAVAILABLE, "The server has no memory left."),
         Outcome::NoResponse => bad("The function ended without an answer."),
         Outcome::BadResponse(_) => bad("The function's answer is not valid HTTP."),
         Outcome::GuestError(_) => bad("The function answered with an error code."),
         Outcome::ResponseTooLarge => bad("The function's answer is larger than allowed."),
-        Outcome::Timeout => (StatusCode::GATEWAY_TIMEOUT, "The function took longer than it may.", false),
-        Outcome::PayloadTooLarge => too_large(),
+        Outcome::Timeout => (StatusCode::GATEWAY_TIMEOUT, "The function took longer than it may."),
+        Outcome::PayloadTooLarge => TOO_LARGE,
         // Nobody is there to read either of these.
         Outcome::ClientGone | Outcome::Completed => bad("The request has ended."),
-        Outcome::HostError(_) => host_error(),
-    };
-    Shown { status, code: outcome.code(), text, retry }
+        Outcome::HostError(_) => HOST_ERROR,
+    }
 }
 
-fn too_large() -> (StatusCode, &'static str, bool) {
-    (StatusCode::PAYLOAD_TOO_LARGE, "The body is larger than the function takes.", false)
-}
-
-fn host_error() -> (StatusCode, &'static str, bool) {
-    (StatusCode::INTERNAL_SERVER_ERROR, "The platform failed; the function is not to blame.", false)
-}
+const TOO_LARGE: Words = (StatusCode::PAYLOAD_TOO_LARGE, "The body is larger than the function takes.");
+const HOST_ERROR: Words =
+    (StatusCode::INTERNAL_SERVER_ERROR, "The platform failed; the function is not to blame.");
 
 /// In which form a client wants to be told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,17 +93,17 @@ impl Form {
 /// The answer to a request that reached no guest.
 #[must_use]
 pub fn rejected(rejection: &Rejection, form: Form, id: RequestId) -> Response<Body> {
-    answer(&of_rejection(rejection), form, id)
+    answer(of_rejection(rejection), &rejection.row(), form, id)
 }
 
 /// The answer for a guest that failed before its own was under way.
 #[must_use]
 pub fn failed(outcome: &Outcome, form: Form, id: RequestId) -> Response<Body> {
-    answer(&of_outcome(outcome), form, id)
+    answer(of_outcome(outcome), &outcome.row(), form, id)
 }
 
-fn answer(shown: &Shown, form: Form, id: RequestId) -> Response<Body> {
-    let Shown { status, code, text, retry } = *shown;
+fn answer((status, text): Words, row: &Row, form: Form, id: RequestId) -> Response<Body> {
+    let code = row.code;
     let (kind, body) = match form {
         Form::Problem => {
             let body = serde_json::json!({
@@ -133,8 +127,9 @@ fn answer(shown: &Shown, form: Form, id: RequestId) -> Response<Body> {
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     headers.insert(ERROR, HeaderValue::from_static(code));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    if retry {
-        headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    if let Some(ms) = row.retry_ms {
+        // In whole seconds, and never sooner than is true.
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(ms.div_ceil(1_000).max(1)));
     }
     response
 }

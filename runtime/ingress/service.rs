@@ -12,10 +12,11 @@ use http::uri::{Authority, Scheme, Uri};
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
+use super::admit::Permit;
 use super::body::{Body, Gathered, GuestBody};
 use super::flight::{Flight, NoHead};
 use super::reply::{self, Form};
-use super::visit::{Ids, Permit, Visit};
+use super::visit::{Ids, Visit};
 use super::watch::Watch;
 use super::{Face, head};
 use crate::deploy::live::Live;
@@ -96,14 +97,18 @@ type Answered = Result<(Response<Body>, Rc<Flight>), (Failure, Option<Rc<Flight>
 async fn respond(desk: &Rc<Desk>, link: &Link, visit: &mut Visit, request: Request<Incoming>) -> Answered {
     let refused = |rejection: Rejection| (Failure::Rejected(rejection), None);
     let (mut parts, body) = request.into_parts();
-    let (permit, asked, prefix) = admit(desk, &parts).map_err(refused)?;
+    let (permit, asked, prefix) = admit(desk, &parts, visit.phases.began).map_err(refused)?;
     visit.phases.routed = now_ns();
     let live = permit.live.clone();
     let group = permit.route.group;
-    visit.admit(permit);
+    visit.admit(permit).await.map_err(refused)?;
     let (program, cold) = live.program(&desk.face.loader).await.map_err(|failure| {
         refused(Rejection::HostError(format!("version {} of {}: {failure}", live.number, live.digest)))
     })?;
+    let taken = match desk.shelf.take(&program, live.limits.cpu_ms) {
+        Some(taken) => taken,
+        None => Box::pin(desk.shelf.wait(&program)).await.ok_or(Rejection::Overloaded).map_err(refused)?,
+    };
     visit.phases.admitted = now_ns();
     live.touch(visit.phases.admitted);
 
@@ -117,7 +122,7 @@ async fn respond(desk: &Rc<Desk>, link: &Link, visit: &mut Visit, request: Reque
     let ask = |meter: &Arc<Meter>| Request::from_parts(parts, Bounded::new(body, limit, Tell(meter.clone())));
     let heavy = live.is_heavy();
     let terms = Terms { cpu_ms: live.limits.cpu_ms, max_requests: live.max_requests, cold, group, heavy };
-    let lease = Lease::take(&desk.shelf, &program, terms, ask).map_err(refused)?;
+    let lease = Lease::new(&desk.shelf, &program, (taken, terms), ask);
     let deadline = visit.phases.began + live.limits.wall_ms * 1_000_000;
     let flight = Flight::new(lease, deadline);
     visit.flight = Some(flight.clone());
@@ -131,7 +136,7 @@ async fn respond(desk: &Rc<Desk>, link: &Link, visit: &mut Visit, request: Reque
 type Admitted = (Permit, Option<Authority>, usize);
 
 /// Everything that can be refused without a guest.
-fn admit(desk: &Desk, parts: &Parts) -> Result<Admitted, Rejection> {
+fn admit(desk: &Desk, parts: &Parts, now_ns: u64) -> Result<Admitted, Rejection> {
     let face = &desk.face;
     if face.is_draining() {
         return Err(Rejection::Draining);
@@ -146,7 +151,7 @@ fn admit(desk: &Desk, parts: &Parts) -> Result<Admitted, Rejection> {
     let target = head::target(host.as_deref(), parts.uri.path(), &face.base_domain)?;
     let routes = face.table.now();
     let route = routes.find(target.tenant, target.function).ok_or(Rejection::NoRoute)?;
-    let permit = Permit::enter(route.clone())?;
+    let permit = Permit::enter(route.clone(), now_ns)?;
     let declared = head::declared_length(&parts.headers).unwrap_or(0);
     if declared > permit.live.limits.request_body_bytes {
         return Err(Rejection::PayloadTooLarge);

@@ -1,12 +1,15 @@
 //! Heads and forms of refusal, against everything proptest can think of.
 
+use std::collections::BTreeMap;
+
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http::{Request, Uri};
 use proptest::prelude::*;
 
 use super::head::{self, Target};
-use super::reply::Form;
-use crate::model::outcome::Rejection;
+use super::reply::{self, Form};
+use crate::model::outcome::{Blame, Outcome, REJECTED, Rejection, Row};
+use crate::model::request_id::RequestId;
 
 fn parts(request: http::request::Builder) -> http::request::Parts {
     request.body(()).unwrap().into_parts().0
@@ -66,6 +69,143 @@ fn the_form_of_a_refusal_follows_accept() {
     assert_eq!(form("text/plain"), Form::Text);
     assert_eq!(form("*/*"), Form::Problem);
     assert_eq!(Form::of(&HeaderMap::new()), Form::Problem);
+}
+
+/// One of each, so that a new one cannot be forgotten: the matches below have no wildcard.
+fn every_end() -> (Vec<Outcome>, Vec<Rejection>) {
+    let text = String::new;
+    let outcomes = vec![
+        Outcome::Completed,
+        Outcome::Trapped(text()),
+        Outcome::CpuLimit,
+        Outcome::Timeout,
+        Outcome::MemoryLimit,
+        Outcome::MemoryShort,
+        Outcome::NoResponse,
+        Outcome::BadResponse(text()),
+        Outcome::GuestError(text()),
+        Outcome::PayloadTooLarge,
+        Outcome::ResponseTooLarge,
+        Outcome::ClientGone,
+        Outcome::HostError(text()),
+    ];
+    let rejections = vec![
+        Rejection::NoRoute,
+        Rejection::BadRequest(""),
+        Rejection::HeadersTooLarge,
+        Rejection::UriTooLong,
+        Rejection::PayloadTooLarge,
+        Rejection::Throttled,
+        Rejection::RateLimited { after_ms: 1_001 },
+        Rejection::BreakerOpen { after_ms: 0 },
+        Rejection::Overloaded,
+        Rejection::Draining,
+        Rejection::HostError(text()),
+    ];
+    (outcomes, rejections)
+}
+
+/// The place of each in [`every_end`].
+fn place(outcome: &Outcome) -> usize {
+    match outcome {
+        Outcome::Completed => 0,
+        Outcome::Trapped(_) => 1,
+        Outcome::CpuLimit => 2,
+        Outcome::Timeout => 3,
+        Outcome::MemoryLimit => 4,
+        Outcome::MemoryShort => 5,
+        Outcome::NoResponse => 6,
+        Outcome::BadResponse(_) => 7,
+        Outcome::GuestError(_) => 8,
+        Outcome::PayloadTooLarge => 9,
+        Outcome::ResponseTooLarge => 10,
+        Outcome::ClientGone => 11,
+        Outcome::HostError(_) => 12,
+    }
+}
+
+/// As [`place`].
+fn place_of(rejection: &Rejection) -> usize {
+    match rejection {
+        Rejection::NoRoute => 0,
+        Rejection::BadRequest(_) => 1,
+        Rejection::HeadersTooLarge => 2,
+        Rejection::UriTooLong => 3,
+        Rejection::PayloadTooLarge => 4,
+        Rejection::Throttled => 5,
+        Rejection::RateLimited { .. } => 6,
+        Rejection::BreakerOpen { .. } => 7,
+        Rejection::Overloaded => 8,
+        Rejection::Draining => 9,
+        Rejection::HostError(_) => 10,
+    }
+}
+
+/// The rows of promise 9: statuses, whether with `Retry-After`, codes.
+fn promised() -> BTreeMap<String, (u16, bool)> {
+    let text = include_str!("../../SPECIFICATION.md");
+    let rows = text.lines().map(str::trim).filter(|line| line.starts_with('|') && line.contains('`'));
+    let mut all = BTreeMap::new();
+    for row in rows {
+        let cells: Vec<_> = row.split('|').map(str::trim).collect();
+        let statuses = cells[2].split([',', '+', ' ']).filter_map(|word| word.parse::<u16>().ok());
+        let codes: Vec<_> = cells[3].split('`').skip(1).step_by(2).collect();
+        let statuses: Vec<_> = statuses.collect();
+        for (n, code) in codes.iter().enumerate() {
+            let status = *statuses.get(n).unwrap_or(&statuses[0]);
+            all.insert((*code).to_owned(), (status, cells[2].contains("Retry-After")));
+        }
+    }
+    all
+}
+
+#[test]
+fn every_end_is_answered_as_the_specification_says() {
+    let (outcomes, rejections) = every_end();
+    assert!(outcomes.iter().enumerate().all(|(n, outcome)| place(outcome) == n));
+    assert!(rejections.iter().enumerate().all(|(n, rejection)| place_of(rejection) == n));
+    let (form, id) = (Form::Text, RequestId::new(1, 2, 3));
+    // Nobody is answered with these.
+    let answered = |outcome: &&Outcome| !matches!(outcome, Outcome::Completed | Outcome::ClientGone);
+    let failed = outcomes.iter().filter(answered).map(|outcome| reply::failed(outcome, form, id));
+    let rejected = rejections.iter().map(|rejection| reply::rejected(rejection, form, id));
+    let mut seen = BTreeMap::new();
+    for response in failed.chain(rejected) {
+        let code = response.headers()[reply::ERROR].to_str().unwrap().to_owned();
+        let retry = response.headers().contains_key("retry-after");
+        let before = seen.insert(code.clone(), (response.status().as_u16(), retry));
+        assert!(before.is_none_or(|before| before == seen[&code]), "{code} is answered in two ways");
+    }
+    assert_eq!(seen, promised());
+}
+
+#[test]
+fn only_what_a_function_does_wrong_weighs_on_its_breaker() {
+    let (outcomes, rejections) = every_end();
+    let to_blame = |row: Row| (row.blame == Blame::Function).then_some(row.code);
+    let codes: Vec<_> = outcomes.iter().filter_map(|outcome| to_blame(outcome.row())).collect();
+    let wanted = [
+        "guest_trap",
+        "cpu_limit",
+        "timeout",
+        "memory_limit",
+        "no_response",
+        "bad_response",
+        "guest_error",
+        "response_too_large",
+    ];
+    assert_eq!(codes, wanted);
+    assert!(rejections.iter().all(|rejection| rejection.row().metric == REJECTED));
+}
+
+#[test]
+fn a_time_to_wait_is_told_in_seconds_and_never_too_short() {
+    let told = |after_ms| {
+        let response =
+            reply::rejected(&Rejection::RateLimited { after_ms }, Form::Text, RequestId::new(1, 2, 3));
+        response.headers()["retry-after"].to_str().unwrap().to_owned()
+    };
+    assert_eq!([told(0), told(1), told(1_000), told(1_001)], ["1", "1", "1", "2"]);
 }
 
 proptest! {

@@ -3,17 +3,14 @@
 
 use std::cell::Cell;
 use std::rc::Rc;
-use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 
+use super::admit::Permit;
 use super::flight::Flight;
 use super::{head, recorder};
-use crate::deploy::live::Live;
-use crate::deploy::table::Route;
 use crate::host::meter::now_ns;
-use crate::model::outcome::{Outcome, Rejection, Start};
+use crate::model::outcome::{Loud, Outcome, Rejection, Row, Start};
 use crate::model::request_id::RequestId;
 use crate::net::socket::Link;
 
@@ -73,36 +70,6 @@ pub struct Visit {
     pub(super) streams: bool,
 }
 
-/// The right to run a guest of one function, counted until it is dropped. Only `admit` makes one.
-pub struct Permit {
-    /// The function.
-    pub route: Arc<Route>,
-    /// The version whose turn it is.
-    pub live: Arc<Live>,
-}
-
-impl Permit {
-    /// Lets a request in, if its function has not as many in progress as it may.
-    ///
-    /// # Errors
-    /// [`Rejection::Throttled`] if it has, [`Rejection::NoRoute`] if no version is active.
-    pub fn enter(route: Arc<Route>) -> Result<Self, Rejection> {
-        let live = route.pick().ok_or(Rejection::NoRoute)?.clone();
-        let most = live.limits.concurrent_requests;
-        if route.shared.running.fetch_add(1, Relaxed) >= most {
-            route.shared.running.fetch_sub(1, Relaxed);
-            return Err(Rejection::Throttled);
-        }
-        Ok(Self { route, live })
-    }
-}
-
-impl Drop for Permit {
-    fn drop(&mut self) {
-        self.route.shared.running.fetch_sub(1, Relaxed);
-    }
-}
-
 impl Visit {
     /// A request whose head is whole.
     #[must_use]
@@ -126,9 +93,15 @@ impl Visit {
         self.headless
     }
 
-    /// Keeps the permit until the end.
-    pub fn admit(&mut self, permit: Permit) {
-        self.permit = Some(permit);
+    /// Keeps the permit until the end, and has the request counted among those in progress.
+    ///
+    /// # Errors
+    /// [`Rejection::Throttled`] if there are as many as there may be, and a little later still are.
+    pub async fn admit(&mut self, mut permit: Permit) -> Result<(), Rejection> {
+        let sits = permit.sit();
+        let permit = self.permit.insert(permit);
+        // Boxed, so that a request that does not wait carries nothing of it.
+        if sits { Ok(()) } else { Box::pin(permit.wait_to_sit()).await }
     }
 
     /// Adds what every answer carries.
@@ -177,41 +150,42 @@ impl Visit {
 
     fn tell(&mut self, outcome: &Outcome, flight: Option<&Flight>) {
         self.told = true;
+        if let Some(permit) = &mut self.permit {
+            permit.report(outcome);
+        }
         let Some(permit) = &self.permit else { return };
         let account = &permit.route.shared;
         let used = flight.map(Flight::used).unwrap_or_default();
         let (cpu_ns, memory_peak) = (used.cpu_ns, used.memory_peak);
         recorder::account(self, permit, outcome, (flight, used));
         account.cpu_us.increment(cpu_ns / 1_000);
-        let Permit { route, live } = permit;
+        let Permit { route, live, .. } = permit;
         live.weigh(cpu_ns);
         let cpu_ms = cpu_ns / 1_000_000;
-        match outcome {
-            Outcome::Completed => {
-                account.completed.increment(1);
-                tracing::debug!(id = %self.id, tenant = %route.tenant, function = %route.function, cpu_ns, "answered");
-            }
-            failure => {
-                let code = failure.code();
-                let (tenant, function) = (route.tenant.to_string(), route.function.to_string());
-                metrics::counter!("spawnpoint_requests_failed_total", "tenant" => tenant, "function" => function, "code" => code).increment(1);
-                if account.may_log(now_ns()) {
-                    let detail = failure.detail();
-                    tracing::info!(id = %self.id, tenant = %route.tenant, function = %route.function, version = %live.number, code, detail, cpu_ms, memory_peak, "a call failed");
-                }
-            }
+        if let Outcome::Completed = outcome {
+            account.completed.increment(1);
+            tracing::debug!(id = %self.id, tenant = %route.tenant, function = %route.function, cpu_ns, "answered");
+            return;
+        }
+        let Row { code, metric, .. } = outcome.row();
+        let (tenant, function) = (route.tenant.to_string(), route.function.to_string());
+        metrics::counter!(metric, "tenant" => tenant, "function" => function, "code" => code).increment(1);
+        if account.may_log(now_ns()) {
+            let detail = outcome.detail();
+            tracing::info!(id = %self.id, tenant = %route.tenant, function = %route.function, version = %live.number, code, detail, cpu_ms, memory_peak, "a call failed");
         }
     }
 
     /// Counts and logs why no guest ran.
     pub fn rejected(&mut self, rejection: &Rejection) {
         self.told = true;
-        let code = rejection.code();
-        metrics::counter!("spawnpoint_requests_rejected_total", "code" => code).increment(1);
-        if let Rejection::HostError(why) = rejection {
-            tracing::error!(id = %self.id, why, "a request could not be served");
-        } else {
-            tracing::debug!(id = %self.id, code, "rejected");
+        let Row { code, metric, loud, .. } = rejection.row();
+        metrics::counter!(metric, "code" => code).increment(1);
+        let why = rejection.detail();
+        match loud {
+            Loud::Debug => tracing::debug!(id = %self.id, code, why, "rejected"),
+            Loud::Info => tracing::info!(id = %self.id, code, why, "rejected"),
+            Loud::Error => tracing::error!(id = %self.id, code, why, "a request could not be served"),
         }
     }
 }

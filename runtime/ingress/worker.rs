@@ -81,7 +81,8 @@ async fn run(hire: Hire) {
         live: (face.limits.instances / share).max(1),
         ready_per_program: face.limits.ready_per_program,
     };
-    let shelf = Shelf::new(ticker.pulse(), heavy, bounds);
+    let budget = face.table.accounts.budget().clone();
+    let shelf = Shelf::new(ticker.pulse(), heavy, (bounds, budget));
     let watch = Rc::new(Watch::default());
     let server_limits = face.limits;
     let ids = Ids::new(node, u8::try_from(index).unwrap_or(u8::MAX));

@@ -4,6 +4,8 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::rate::{MOST_PER_SECOND, Rate};
+
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
 
@@ -25,6 +27,10 @@ pub struct Limits {
     pub response_body_bytes: u64,
     /// Requests of one function in progress at once.
     pub concurrent_requests: u32,
+    /// Requests of one function that are let in each second; 0 for as many as come.
+    pub requests_per_second: u32,
+    /// Requests let in at once after a pause, if there is a rate; 0 for one second's worth.
+    pub burst: u32,
 }
 
 impl Default for Limits {
@@ -37,6 +43,8 @@ impl Default for Limits {
             request_body_bytes: 16 * MIB,
             response_body_bytes: 64 * MIB,
             concurrent_requests: 256,
+            requests_per_second: 0,
+            burst: 0,
         }
     }
 }
@@ -53,7 +61,15 @@ impl Limits {
             request_body_bytes: 1024 * MIB,
             response_body_bytes: 4096 * MIB,
             concurrent_requests: 10_000,
+            requests_per_second: 0,
+            burst: 0,
         }
+    }
+
+    /// The rate of one function's requests, if it has one.
+    #[must_use]
+    pub fn rate(&self) -> Option<Rate> {
+        Rate::new(self.requests_per_second, self.burst)
     }
 }
 
@@ -83,6 +99,12 @@ pub struct Overrides {
     /// See [`Limits::concurrent_requests`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub concurrent_requests: Option<u32>,
+    /// See [`Limits::requests_per_second`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub requests_per_second: Option<u32>,
+    /// See [`Limits::burst`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub burst: Option<u32>,
 }
 
 /// A limit outside what the operator allows.
@@ -114,6 +136,8 @@ impl Overrides {
             request_body_bytes: cut(self.request_body_bytes, ceiling.request_body_bytes),
             response_body_bytes: cut(self.response_body_bytes, ceiling.response_body_bytes),
             concurrent_requests: self.concurrent_requests.map(|n| n.min(ceiling.concurrent_requests)),
+            requests_per_second: self.requests_per_second.map(|n| rarer(n, ceiling.requests_per_second)),
+            burst: self.burst.map(|n| n.min(most_at_once(ceiling))),
         };
         cut.resolve(defaults, ceiling).unwrap_or(*defaults)
     }
@@ -140,6 +164,7 @@ impl Overrides {
             1,
             u64::from(c.concurrent_requests),
         )?;
+        let (requests_per_second, burst) = self.rate(d, c)?;
         Ok(Limits {
             cpu_ms: cpu_ms.min(wall_ms.saturating_sub(1)),
             wall_ms,
@@ -166,7 +191,54 @@ impl Overrides {
                 c.response_body_bytes,
             )?,
             concurrent_requests: u32::try_from(concurrent).unwrap_or(u32::MAX),
+            requests_per_second,
+            burst,
         })
+    }
+
+    /// The rate in force with its burst: a ceiling of zero is none, and so is a rate.
+    fn rate(&self, defaults: &Limits, ceiling: &Limits) -> Result<(u32, u32), LimitError> {
+        let check = |field, value: u32, highest: u32| {
+            let (value, highest) = (u64::from(value), u64::from(highest));
+            if value <= highest { Ok(()) } else { Err(LimitError { field, value, lowest: 0, highest }) }
+        };
+        let most =
+            if ceiling.requests_per_second == 0 { MOST_PER_SECOND } else { ceiling.requests_per_second };
+        let asked = self.requests_per_second.unwrap_or(defaults.requests_per_second);
+        check("requests_per_second", self.requests_per_second.unwrap_or(0), most)?;
+        check("burst", self.burst.unwrap_or(0), most_at_once(ceiling))?;
+        let burst = self.burst.unwrap_or(defaults.burst).min(most_at_once(ceiling));
+        Ok((rarer(asked, ceiling.requests_per_second), burst))
+    }
+}
+
+/// The smaller of two rates, where zero is no rate at all.
+fn rarer(one: u32, other: u32) -> u32 {
+    if one == 0 || other == 0 { one.max(other) } else { one.min(other) }
+}
+
+/// The largest burst under this ceiling.
+fn most_at_once(ceiling: &Limits) -> u32 {
+    if ceiling.burst == 0 { MOST_PER_SECOND } else { ceiling.burst }
+}
+
+/// What one tenant may use of the server, all its functions together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Quota {
+    /// Requests in progress at once; 0 for as many as its functions may have.
+    pub concurrent_requests: u32,
+    /// Requests that are let in each second; 0 for as many as come.
+    pub requests_per_second: u32,
+    /// Requests let in at once after a pause, if there is a rate; 0 for one second's worth.
+    pub burst: u32,
+    /// Its share of instances and memory where they are scarce, compared with that of others.
+    pub weight: u32,
+}
+
+impl Default for Quota {
+    fn default() -> Self {
+        Self { concurrent_requests: 0, requests_per_second: 0, burst: 0, weight: 1 }
     }
 }
 
@@ -200,6 +272,8 @@ pub struct ServerLimits {
     pub compile_memory_bytes: u64,
     /// Live instances of each engine profile, ready ones included.
     pub instances: u32,
+    /// Memories and tables of all live instances together; 0 for three quarters of what the machine allows.
+    pub memory_bytes: u64,
     /// Ready instances kept for one program by one thread.
     pub ready_per_program: u32,
     /// Programs kept loaded.
@@ -228,6 +302,7 @@ impl Default for ServerLimits {
             compile_cpu_s: 120,
             compile_memory_bytes: 4096 * MIB,
             instances: 1_000,
+            memory_bytes: 0,
             ready_per_program: 32,
             loaded_programs: 4_000,
             versions_per_function: 100,

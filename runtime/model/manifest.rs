@@ -1,4 +1,4 @@
-//! What a developer may say beside the wasm: limits, variables, reuse.
+//! What a developer may say beside the wasm: limits, variables, reuse, the breaker.
 //! Must never hold a secret; variables are shown to whoever may read the function.
 
 use std::collections::BTreeMap;
@@ -20,6 +20,17 @@ pub struct Manifest {
     /// Opt-in: let one instance answer more than one request.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reuse: Option<Reuse>,
+    /// Opt-out: never leave this version alone, however often it fails.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub breaker: Option<BreakerChoice>,
+}
+
+/// Whether a version has a breaker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BreakerChoice {
+    /// `false` for none; the operator's rules hold otherwise.
+    pub enabled: bool,
 }
 
 /// How long one instance may be reused. Never after anything but a clean end.

@@ -1,11 +1,15 @@
 //! The shared words. Pure: it must never do I/O, wait, or know anything above it.
 
+pub mod breaker;
 pub mod frame;
 pub mod limits;
 pub mod manifest;
 pub mod name;
 pub mod outcome;
+pub mod rate;
 pub mod request_id;
+pub mod share;
+pub mod turns;
 pub mod version;
 
 #[cfg(test)]

@@ -1,5 +1,54 @@
-//! How an invocation ended, or why none ran: two closed enums, matched with no wildcard.
+//! How an invocation ended, or why none ran: two closed enums, each with one table, matched with no wildcard.
 //! Must never hold an HTTP status: that is `ingress/reply.rs`.
+
+/// Requests that a guest answered well.
+pub const COMPLETED: &str = "spawnpoint_requests_completed_total";
+/// Requests whose guest ran and failed.
+pub const FAILED: &str = "spawnpoint_requests_failed_total";
+/// Requests that reached no guest.
+pub const REJECTED: &str = "spawnpoint_requests_rejected_total";
+
+/// How long a client is told to wait where nothing better is known, in milliseconds.
+const A_MOMENT: Option<u64> = Some(1_000);
+
+/// Who is to blame for an end. Only what is the function's own fault weighs on its breaker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blame {
+    /// All went well.
+    Nobody,
+    /// The guest's own code.
+    Function,
+    /// Whoever asked.
+    Client,
+    /// The platform, or others on it.
+    Host,
+}
+
+/// How loudly an end is logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loud {
+    /// For whoever looks for it.
+    Debug,
+    /// A few lines a second of each function.
+    Info,
+    /// Always.
+    Error,
+}
+
+/// One row of a table: all that follows from an end, but the words that the public is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// The public code, and the label of the metric.
+    pub code: &'static str,
+    /// Whose fault it is.
+    pub blame: Blame,
+    /// After how many milliseconds asking again may help; `None` where it will not.
+    pub retry_ms: Option<u64>,
+    /// How it is logged.
+    pub loud: Loud,
+    /// Where it is counted.
+    pub metric: &'static str,
+}
 
 /// How a guest that ran ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,6 +63,8 @@ pub enum Outcome {
     Timeout,
     /// A growth was refused and the guest ended in a trap, or it could not even start.
     MemoryLimit,
+    /// As [`Outcome::MemoryLimit`], but it was the server that had no memory left.
+    MemoryShort,
     /// The guest returned without an answer.
     NoResponse,
     /// The guest's head or framing is not HTTP; the text says what.
@@ -31,23 +82,32 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// The table.
+    #[must_use]
+    pub fn row(&self) -> Row {
+        use Blame::{Client, Function, Host, Nobody};
+        let row = |code, blame| Row { code, blame, retry_ms: None, loud: Loud::Info, metric: FAILED };
+        match self {
+            Self::Completed => Row { loud: Loud::Debug, metric: COMPLETED, ..row("ok", Nobody) },
+            Self::Trapped(_) => row("guest_trap", Function),
+            Self::CpuLimit => row("cpu_limit", Function),
+            Self::Timeout => row("timeout", Function),
+            Self::MemoryLimit => row("memory_limit", Function),
+            Self::MemoryShort => Row { retry_ms: A_MOMENT, ..row("memory_short", Host) },
+            Self::NoResponse => row("no_response", Function),
+            Self::BadResponse(_) => row("bad_response", Function),
+            Self::GuestError(_) => row("guest_error", Function),
+            Self::PayloadTooLarge => row("payload_too_large", Client),
+            Self::ResponseTooLarge => row("response_too_large", Function),
+            Self::ClientGone => row("client_gone", Client),
+            Self::HostError(_) => row("host_error", Host),
+        }
+    }
+
     /// The public code of a failure, and the label of the metric.
     #[must_use]
     pub fn code(&self) -> &'static str {
-        match self {
-            Self::Completed => "ok",
-            Self::Trapped(_) => "guest_trap",
-            Self::CpuLimit => "cpu_limit",
-            Self::Timeout => "timeout",
-            Self::MemoryLimit => "memory_limit",
-            Self::NoResponse => "no_response",
-            Self::BadResponse(_) => "bad_response",
-            Self::GuestError(_) => "guest_error",
-            Self::PayloadTooLarge => "payload_too_large",
-            Self::ResponseTooLarge => "response_too_large",
-            Self::ClientGone => "client_gone",
-            Self::HostError(_) => "host_error",
-        }
+        self.row().code
     }
 
     /// What is logged of it beside the code; never shown to the public.
@@ -62,6 +122,7 @@ impl Outcome {
             | Self::CpuLimit
             | Self::Timeout
             | Self::MemoryLimit
+            | Self::MemoryShort
             | Self::NoResponse
             | Self::PayloadTooLarge
             | Self::ResponseTooLarge
@@ -83,9 +144,19 @@ pub enum Rejection {
     UriTooLong,
     /// The declared body is larger than the function takes.
     PayloadTooLarge,
-    /// The function has as many requests in progress as it may.
+    /// The function, or its tenant, has as many requests in progress as it may.
     Throttled,
-    /// The server has no instance left to give.
+    /// The function, or its tenant, was asked as often as it may be.
+    RateLimited {
+        /// When it may be asked again.
+        after_ms: u64,
+    },
+    /// The version failed so often that it is left alone for a while.
+    BreakerOpen {
+        /// When it is tried again.
+        after_ms: u64,
+    },
+    /// The server has no instance, or no memory, left to give.
     Overloaded,
     /// The server is going away.
     Draining,
@@ -94,19 +165,48 @@ pub enum Rejection {
 }
 
 impl Rejection {
+    /// The table.
+    #[must_use]
+    pub fn row(&self) -> Row {
+        use Blame::{Client, Function, Host};
+        let row = |code, blame| Row { code, blame, retry_ms: None, loud: Loud::Debug, metric: REJECTED };
+        let later = |code, blame, retry_ms| Row { retry_ms, ..row(code, blame) };
+        match self {
+            Self::NoRoute => row("no_route", Client),
+            Self::BadRequest(_) => row("bad_request", Client),
+            Self::HeadersTooLarge => row("headers_too_large", Client),
+            Self::UriTooLong => row("uri_too_long", Client),
+            Self::PayloadTooLarge => row("payload_too_large", Client),
+            Self::Throttled => later("throttled", Client, A_MOMENT),
+            Self::RateLimited { after_ms } => later("rate_limited", Client, Some(*after_ms)),
+            Self::BreakerOpen { after_ms } => later("breaker_open", Function, Some(*after_ms)),
+            Self::Overloaded => later("overloaded", Host, A_MOMENT),
+            Self::Draining => later("draining", Host, A_MOMENT),
+            Self::HostError(_) => Row { loud: Loud::Error, ..row("host_error", Host) },
+        }
+    }
+
     /// The public code, and the label of the metric.
     #[must_use]
     pub fn code(&self) -> &'static str {
+        self.row().code
+    }
+
+    /// What is logged of it beside the code; never shown to the public where the platform is to blame.
+    #[must_use]
+    pub fn detail(&self) -> &str {
         match self {
-            Self::NoRoute => "no_route",
-            Self::BadRequest(_) => "bad_request",
-            Self::HeadersTooLarge => "headers_too_large",
-            Self::UriTooLong => "uri_too_long",
-            Self::PayloadTooLarge => "payload_too_large",
-            Self::Throttled => "throttled",
-            Self::Overloaded => "overloaded",
-            Self::Draining => "draining",
-            Self::HostError(_) => "host_error",
+            Self::HostError(text) => text,
+            Self::BadRequest(text) => text,
+            Self::NoRoute
+            | Self::HeadersTooLarge
+            | Self::UriTooLong
+            | Self::PayloadTooLarge
+            | Self::Throttled
+            | Self::RateLimited { .. }
+            | Self::BreakerOpen { .. }
+            | Self::Overloaded
+            | Self::Draining => "",
         }
     }
 }

@@ -141,6 +141,10 @@ pub(super) fn fit(settings: &mut Settings) -> Result<Slots, TooLittle> {
         }
     }
     let Machine { descriptors, maps, address_bytes, memory_bytes, .. } = machine;
+    if server.memory_bytes == 0 {
+        // Where nobody says how much there is, little is promised.
+        server.memory_bytes = memory_bytes.unwrap_or(1 << 30) / 4 * 3;
+    }
     let Fit { scan_pages, resident_bytes, .. } = fit;
     tracing::info!(
         instances = server.instances,
@@ -151,6 +155,7 @@ pub(super) fn fit(settings: &mut Settings) -> Result<Slots, TooLittle> {
         maps,
         address_bytes,
         memory_bytes,
+        budget_bytes = server.memory_bytes,
         scan_pages,
         resident_bytes,
         "limits in force"

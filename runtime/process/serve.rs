@@ -25,8 +25,10 @@ use crate::engine::crew::{self, Crew};
 use crate::engine::lanes::HeavyLane;
 use crate::engine::program::{Engines, LinkError};
 use crate::engine::ticker::Ticker;
+use crate::host::account::{Accounts, Budget};
 use crate::ingress::Face;
 use crate::ingress::worker::{self, Hire};
+use crate::model::breaker::Phase;
 use crate::net::listen::{self, HANDOVER, Seat};
 use crate::settings::Settings;
 use crate::storage::{Blobs, DataDir, DataDirError, FileError, Storage, StorageError};
@@ -131,8 +133,11 @@ pub async fn start(mut settings: Settings) -> Result<Running, ServeError> {
     let engines = Engines::new(slots, ticker.clone())?;
     let compiler = Compiler::new(&settings.server);
     let loader = Loader::new(engines, artifacts, blobs, compiler, Handle::current());
-    let table = Arc::new(Table::default());
+    let budget = Budget::new(settings.server.memory_bytes);
+    let accounts = Accounts::new(std::mem::take(&mut settings.quotas), budget);
+    let table = Arc::new(Table::new(accounts));
     let base = settings.base_domain.clone();
+    let looked_at = table.clone();
     let face = Face::new(table.clone(), loader.clone(), settings.server, base);
 
     watch_threads(&ticker, &table);
@@ -140,7 +145,8 @@ pub async fn start(mut settings: Settings) -> Result<Running, ServeError> {
         HeavyLane::start(settings.threads, &ticker, &Handle::current()).map_err(ServeError::Thread)?;
     let hired = hire(&face, &ticker, (settings.threads, &heavy)).map_err(ServeError::Thread)?;
     let crew = Crew::new(hired.orders);
-    let policy = Policy { defaults: settings.defaults, ceiling: settings.ceiling, server: settings.server };
+    let Settings { defaults, ceiling, server, breaker, .. } = settings;
+    let policy = Policy { defaults, ceiling, server, breaker };
     let plane = (loader, table);
     let deployer = Deployer::new(catalog, plane, crew.clone(), ticker.pulse(), policy);
     deployer.restore(deployer.catalog.snapshot().await?);
@@ -159,7 +165,10 @@ pub async fn start(mut settings: Settings) -> Result<Running, ServeError> {
         deployer: deployer.clone(),
         token,
         addresses: admin::Addresses::new(ingress, &settings.base_domain, settings.base_domain_is_set),
-        metrics: Arc::new(move || metrics.render()),
+        metrics: Arc::new(move || {
+            gauge(&looked_at);
+            metrics.render()
+        }),
         ready: ready.clone(),
     };
     // Operators are answered until the ingress is empty: a draining server says that it is not ready.
@@ -183,6 +192,22 @@ fn write_address(dir: &std::path::Path, admin: SocketAddr) {
     if let Err(error) = std::fs::write(dir.join("admin-address"), format!("http://{admin}\n")) {
         tracing::warn!(%error, "the command line will not find this server by itself");
     }
+}
+
+/// Sets what is not counted as it happens, but looked at when somebody asks.
+#[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
+fn gauge(table: &Table) {
+    let budget = table.accounts.budget();
+    metrics::gauge!("spawnpoint_memory_bytes").set(budget.used() as f64);
+    metrics::gauge!("spawnpoint_memory_budget_bytes").set(budget.most() as f64);
+    for account in table.accounts.all() {
+        let tenant = account.tenant.to_string();
+        metrics::gauge!("spawnpoint_tenant_memory_bytes", "tenant" => tenant).set(account.bytes() as f64);
+    }
+    let routes = table.now();
+    let lives = routes.all().flat_map(|route| &route.versions);
+    let open = lives.filter(|(live, _)| live.fuse.phase() != Phase::Closed).count();
+    metrics::gauge!("spawnpoint_breakers_open").set(open as f64);
 }
 
 /// Says which function a thread is stuck in. Told by the epoch thread, which no guest and no runtime can hold up.

@@ -45,11 +45,12 @@ struct Failures {
 pub const GOOD: &str = "ok";
 
 /// Every code of an outcome that is no good one.
-pub const CODES: [&str; 12] = [
+pub const CODES: [&str; 13] = [
     "guest_trap",
     "cpu_limit",
     "timeout",
     "memory_limit",
+    "memory_short",
     "no_response",
     "bad_response",
     "guest_error",

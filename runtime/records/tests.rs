@@ -45,6 +45,7 @@ fn every_code_of_an_outcome_has_its_place() {
         Outcome::CpuLimit,
         Outcome::Timeout,
         Outcome::MemoryLimit,
+        Outcome::MemoryShort,
         Outcome::NoResponse,
         Outcome::BadResponse(text()),
         Outcome::GuestError(text()),

@@ -6,12 +6,15 @@ mod raw;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 pub use raw::{Flags, RawSettings, SettingsError};
 
-use crate::model::limits::{Limits, ServerLimits};
+use crate::model::breaker::Rules;
+use crate::model::limits::{Limits, Quota, ServerLimits};
+use crate::model::name::TenantName;
 
 /// Everything a server is started with.
 #[derive(Clone, Debug)]
@@ -38,6 +41,27 @@ pub struct Settings {
     pub defaults: Limits,
     /// The most a manifest may ask for.
     pub ceiling: Limits,
+    /// What a tenant may use.
+    pub quotas: Quotas,
+    /// When a version that fails is left alone.
+    pub breaker: Rules,
+}
+
+/// What each tenant may use.
+#[derive(Clone, Debug, Default)]
+pub struct Quotas {
+    /// Of a tenant that is not named.
+    pub any: Quota,
+    /// Of those that are.
+    pub named: BTreeMap<TenantName, Quota>,
+}
+
+impl Quotas {
+    /// What this tenant may use.
+    #[must_use]
+    pub fn of(&self, tenant: &TenantName) -> Quota {
+        self.named.get(tenant).copied().unwrap_or(self.any)
+    }
 }
 
 /// What is logged, and how.

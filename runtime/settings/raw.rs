@@ -1,6 +1,7 @@
 //! Settings as they are written: a TOML file and flags. Unknown keys are refused, by name.
 //! Must never guess what a wrong value was meant to be.
 
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::io::IsTerminal as _;
 use std::net::SocketAddr;
@@ -8,9 +9,11 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::{LogSettings, Settings, default_data_dir, no_color};
-use crate::model::limits::{Limits, Overrides, ServerLimits};
-use crate::model::name::is_label;
+use super::{LogSettings, Quotas, Settings, default_data_dir, no_color};
+use crate::model::breaker::Rules;
+use crate::model::limits::{Limits, Overrides, Quota, ServerLimits};
+use crate::model::name::{TenantName, is_label};
+use crate::model::rate::MOST_PER_SECOND;
 
 /// The settings file.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -36,6 +39,12 @@ pub struct RawSettings {
     pub limits: Limits,
     /// `[ceiling]`: see [`Settings::ceiling`]; what is left out is the built-in one.
     pub ceiling: Option<Overrides>,
+    /// `[tenant]`: see [`Quotas::any`].
+    pub tenant: Quota,
+    /// `[tenants.NAME]`: see [`Quotas::named`]; what is left out is as built in, not as in `[tenant]`.
+    pub tenants: BTreeMap<TenantName, Quota>,
+    /// `[breaker]`: see [`Rules`].
+    pub breaker: Rules,
 }
 
 /// `[log]`.
@@ -159,6 +168,8 @@ impl Flags {
         let ceiling = ceiling(raw.ceiling.unwrap_or_default());
         check_server(&raw.server)?;
         check_limits(&raw.limits, &ceiling)?;
+        check_breaker(&raw.breaker)?;
+        raw.tenants.values().chain([&raw.tenant]).try_for_each(check_quota)?;
         Ok(Settings {
             data_dir: self.data_dir.or(raw.data_dir).unwrap_or_else(default_data_dir),
             listen: self.listen.or(raw.listen).unwrap_or_else(|| local(8080)),
@@ -175,6 +186,8 @@ impl Flags {
             server: raw.server,
             defaults: raw.limits,
             ceiling,
+            quotas: Quotas { any: raw.tenant, named: raw.tenants },
+            breaker: raw.breaker,
         })
     }
 }
@@ -201,7 +214,31 @@ fn ceiling(raw: Overrides) -> Limits {
         request_body_bytes: raw.request_body_bytes.unwrap_or(built_in.request_body_bytes),
         response_body_bytes: raw.response_body_bytes.unwrap_or(built_in.response_body_bytes),
         concurrent_requests: raw.concurrent_requests.unwrap_or(built_in.concurrent_requests),
+        requests_per_second: raw.requests_per_second.unwrap_or(built_in.requests_per_second),
+        burst: raw.burst.unwrap_or(built_in.burst),
     }
+}
+
+fn check_rate(field: &'static str, value: u32) -> Result<(), SettingsError> {
+    check(value <= MOST_PER_SECOND, field, value, format!("0 to {MOST_PER_SECOND}"))
+}
+
+fn check_quota(quota: &Quota) -> Result<(), SettingsError> {
+    check_rate("tenant.requests_per_second", quota.requests_per_second)?;
+    check_rate("tenant.burst", quota.burst)?;
+    check((1..=1_000).contains(&quota.weight), "tenant.weight", quota.weight, "1 to 1000")
+}
+
+fn check_breaker(rules: &Rules) -> Result<(), SettingsError> {
+    let range = |field, value: u64, lowest: u64, highest: u64| {
+        check((lowest..=highest).contains(&value), field, value, format!("{lowest} to {highest}"))
+    };
+    range("breaker.consecutive", rules.consecutive.into(), 1, 1_000_000)?;
+    range("breaker.window_ms", rules.window_ms, 100, 3_600_000)?;
+    range("breaker.least", rules.least.into(), 1, 1_000_000)?;
+    range("breaker.ratio_percent", rules.ratio_percent.into(), 1, 100)?;
+    range("breaker.backoff_ms", rules.backoff_ms, 1, 3_600_000)?;
+    range("breaker.backoff_max_ms", rules.backoff_max_ms, rules.backoff_ms, 3_600_000)
 }
 
 fn check_limits(limits: &Limits, ceiling: &Limits) -> Result<(), SettingsError> {
@@ -225,6 +262,10 @@ fn check_limits(limits: &Limits, ceiling: &Limits) -> Result<(), SettingsError> 
         format!("more than `limits.cpu_ms`, which is {}", limits.cpu_ms),
     )?;
     check(limits.concurrent_requests > 0, "limits.concurrent_requests", 0, "at least 1")?;
+    check_rate("limits.requests_per_second", limits.requests_per_second)?;
+    check_rate("limits.burst", limits.burst)?;
+    check_rate("ceiling.requests_per_second", ceiling.requests_per_second)?;
+    check_rate("ceiling.burst", ceiling.burst)?;
     let above = [
         ("limits.cpu_ms", limits.cpu_ms, ceiling.cpu_ms),
         ("limits.wall_ms", limits.wall_ms, ceiling.wall_ms),
@@ -255,6 +296,8 @@ fn check_server(server: &ServerLimits) -> Result<(), SettingsError> {
     range("server.compile_cpu_s", server.compile_cpu_s, 1, 3_600)?;
     range("server.compile_memory_bytes", server.compile_memory_bytes, 2 << 30, 64 << 30)?;
     range("server.instances", server.instances.into(), 1, 5_000)?;
+    let memory = server.memory_bytes;
+    check(memory == 0 || memory >= 1 << 20, "server.memory_bytes", memory, "0, or at least 1048576")?;
     range("server.ready_per_program", server.ready_per_program.into(), 0, 1_000)?;
     range("server.loaded_programs", server.loaded_programs.into(), 1, 20_000)?;
     range("server.versions_per_function", server.versions_per_function.into(), 2, 1_000)?;

@@ -47,6 +47,32 @@ fn the_defaults_are_valid() {
 }
 
 #[test]
+fn what_the_document_shows_is_what_is_built_in() {
+    let text = include_str!("../../docs/settings.md");
+    let (_, rest) = text.split_once("```toml\n").unwrap();
+    let (shown, _) = rest.split_once("```").unwrap();
+    let (raw, built_in): (RawSettings, _) = (toml::from_str(shown).unwrap(), RawSettings::default());
+    assert_eq!(raw.server, built_in.server);
+    assert_eq!(raw.limits, built_in.limits);
+    assert_eq!(raw.tenant, built_in.tenant);
+    assert_eq!(raw.breaker, built_in.breaker);
+    let unset = crate::model::limits::Limits { cpu_ms: 1, ..built_in.limits };
+    let ceiling = raw.ceiling.unwrap().resolve(&unset, &crate::model::limits::Limits::default_ceiling());
+    assert_eq!(ceiling, Ok(crate::model::limits::Limits::default_ceiling()));
+}
+
+#[test]
+fn a_tenant_may_have_a_quota_of_its_own() {
+    let settings = read("[tenant]\nweight = 2\n[tenants.acme]\nrequests_per_second = 5\n").unwrap();
+    let of = |name: &str| settings.quotas.of(&name.parse().unwrap());
+    assert_eq!((of("acme").requests_per_second, of("acme").weight), (5, 1));
+    assert_eq!((of("other").requests_per_second, of("other").weight), (0, 2));
+    assert!(read("[tenants.Acme]\n").unwrap_err().contains("DNS label"));
+    assert!(read("[tenant]\nweight = 0\n").unwrap_err().contains("tenant.weight"));
+    assert!(read("[breaker]\nratio_percent = 101\n").unwrap_err().contains("breaker.ratio_percent"));
+}
+
+#[test]
 fn pages_are_scanned_unless_the_operator_says_off() {
     assert!(read("").unwrap().scan_pages);
     assert!(read("scan_pages = \"auto\"\n").unwrap().scan_pages);

@@ -23,6 +23,18 @@ pub fn install() -> Result<PrometheusHandle, metrics_exporter_prometheus::BuildE
         Unit::Microseconds,
         "CPU time of guests, start-up included, by tenant and function"
     );
+    describe_counter!(
+        "spawnpoint_breaker_openings_total",
+        "How often a version was left alone because it failed too often, by tenant and function"
+    );
+    describe_gauge!("spawnpoint_breakers_open", "Versions that are left alone because they failed too often");
+    describe_gauge!("spawnpoint_memory_bytes", Unit::Bytes, "Memories and tables of all live instances");
+    describe_gauge!("spawnpoint_memory_budget_bytes", Unit::Bytes, "What they may be together");
+    describe_gauge!(
+        "spawnpoint_tenant_memory_bytes",
+        Unit::Bytes,
+        "Memories and tables of a tenant's live instances, by tenant"
+    );
     describe_counter!("spawnpoint_connections_refused_total", "Connections for which there was no room");
     describe_counter!(
         "spawnpoint_heavy_calls_total",
