@@ -13,7 +13,7 @@ fn serving() -> Server {
     let settings = format!("[server]\ninstances = {INSTANCES}\nready_per_program = 2");
     let server = Server::with(Config::default().toml(&settings).flag("--threads", "1").failpoints());
     for name in ["stdout_flood", "outbound", "forge", "many_p3", "ok"] {
-        let manifest = r#"{"limits":{"memory_bytes":8388608}}"#;
+        let manifest = r#"{"limits":{"memory_bytes":8388608},"breaker":{"enabled":false}}"#;
         server.deploy_with(&name.replace('_', "-"), &guest(name), manifest);
     }
     server

@@ -95,6 +95,7 @@ mod host_panics;
 mod starting;
 
 // Deploys and rollbacks that no request notices.
+mod retry;
 mod rollback_under_load;
 
 // The commands, as a script sees them.

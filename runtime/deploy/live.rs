@@ -17,6 +17,7 @@ use crate::host::meter::now_ns;
 use crate::model::breaker::Rules;
 use crate::model::limits::Limits;
 use crate::model::rate::Rate;
+use crate::model::retry::RetryBudget;
 use crate::model::version::{Digest, Handler, Profile, VersionNumber};
 
 /// One version that can answer.
@@ -35,6 +36,8 @@ pub struct Live {
     pub limits: Limits,
     /// Calls one instance may answer; 1 unless the manifest says more.
     pub max_requests: u32,
+    /// What failed calls may still be tried again; none unless the manifest asks for it.
+    pub retries: Option<RetryBudget>,
     /// What its instances are given.
     pub grant: Grant,
     /// How often it may be called, if there is a limit.
@@ -75,6 +78,8 @@ pub struct Facts {
     pub limits: Limits,
     /// See [`Live::max_requests`].
     pub max_requests: u32,
+    /// Whether failed calls are tried again.
+    pub retry: bool,
     /// See [`Live::grant`].
     pub grant: Grant,
     /// When it is left alone.
@@ -85,7 +90,7 @@ impl Live {
     /// A version nobody has called yet.
     #[must_use]
     pub fn new(id: ProgramId, facts: Facts) -> Arc<Self> {
-        let Facts { number, digest, handler, profile, limits, max_requests, grant, breaker } = facts;
+        let Facts { number, digest, handler, profile, limits, max_requests, retry, grant, breaker } = facts;
         Arc::new(Self {
             id,
             number,
@@ -94,6 +99,7 @@ impl Live {
             profile,
             limits,
             max_requests,
+            retries: retry.then(RetryBudget::default),
             grant,
             rate: limits.rate(),
             fuse: Fuse::new(breaker),

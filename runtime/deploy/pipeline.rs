@@ -361,6 +361,7 @@ impl Deployer {
             profile: version.profile,
             limits,
             max_requests: version.manifest.reuse.map_or(1, |reuse| reuse.max_requests),
+            retry: version.manifest.retry.is_some_and(|choice| choice.enabled),
             grant,
             breaker,
         };

@@ -32,6 +32,7 @@ fn live(number: u32) -> Arc<Live> {
         profile: Profile::Lean,
         limits: Limits::default(),
         max_requests: 1,
+        retry: false,
         grant,
         breaker: Rules::default(),
     };

@@ -121,7 +121,8 @@ impl Shelf {
     }
 
     /// Takes an instance for a call, or the room to spawn one. `None` when its tenant, or the thread, holds all it may.
-    pub fn take(&self, program: &Arc<Program>, cpu_ms: u64) -> Option<Taken> {
+    /// With `fresh` the instance is one that has not answered before.
+    pub fn take(&self, program: &Arc<Program>, cpu_ms: u64, fresh: bool) -> Option<Taken> {
         self.calls.set(self.calls.get().wrapping_add(1));
         let mut pools = self.pools.borrow_mut();
         let pool = pools.entry(program.id).or_insert_with(|| Pool {
@@ -142,7 +143,7 @@ impl Shelf {
             drop(pools);
             return self.squeeze(&share).then(|| Taken::Nothing(self.rooms.room(&share)));
         }
-        if let Some((instance, mut room)) = pool.reusable.pop() {
+        if let Some((instance, mut room)) = pool.reusable.pop_if(|_| !fresh) {
             room.engage();
             return Some(Taken::Reused(instance, room));
         }

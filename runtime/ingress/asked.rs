@@ -27,7 +27,9 @@ pub enum Asked {
 ///
 /// # Errors
 /// What hyper says of a body that breaks off.
-pub async fn keep(body: Incoming) -> Result<Result<Bytes, Incoming>, Box<dyn std::error::Error + Send + Sync>> {
+pub async fn keep(
+    body: Incoming,
+) -> Result<Result<Bytes, Incoming>, Box<dyn std::error::Error + Send + Sync>> {
     match body.size_hint().exact() {
         Some(exact) if exact <= KEPT => {
             let most = usize::try_from(KEPT).unwrap_or(usize::MAX);
@@ -47,9 +49,9 @@ impl Body for Asked {
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         match self.get_mut() {
             Self::Streamed(body) => Pin::new(body).poll_frame(cx),
-            Self::Kept(bytes) => {
-                Poll::Ready(bytes.take().filter(|bytes| !bytes.is_empty()).map(|bytes| Ok(Frame::data(bytes))))
-            }
+            Self::Kept(bytes) => Poll::Ready(
+                bytes.take().filter(|bytes| !bytes.is_empty()).map(|bytes| Ok(Frame::data(bytes))),
+            ),
         }
     }
 

@@ -2,11 +2,13 @@
 //! Must never write to the catalog, nor wait for the control plane: with its table it serves on.
 
 pub mod admit;
+pub mod asked;
 pub mod body;
 pub mod flight;
 pub mod head;
 mod recorder;
 pub mod reply;
+mod retry;
 pub mod service;
 pub mod visit;
 pub mod watch;

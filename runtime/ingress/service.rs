@@ -13,15 +13,18 @@ use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
 use super::admit::Permit;
+use super::asked::Asked;
 use super::body::{Body, Gathered, GuestBody};
 use super::flight::{Flight, NoHead};
 use super::reply::{self, Form};
 use super::visit::{Ids, Visit};
 use super::watch::Watch;
-use super::{Face, head};
+use super::{Face, head, retry};
 use crate::deploy::live::Live;
+use crate::engine::lanes::Group;
 use crate::engine::lease::{Lease, Terms};
-use crate::engine::pool::Shelf;
+use crate::engine::pool::{Shelf, Taken};
+use crate::engine::program::Program;
 use crate::host::meter::{Meter, now_ns};
 use crate::model::outcome::{Outcome, Rejection};
 use crate::model::request_id::RequestId;
@@ -45,7 +48,7 @@ pub struct Desk {
 }
 
 /// A failure before any byte of an answer.
-enum Failure {
+pub(super) enum Failure {
     Rejected(Rejection),
     Failed(Outcome),
 }
@@ -91,7 +94,7 @@ fn finish(visit: Visit, mut response: Response<Body>, flight: &Flight) -> Respon
     response
 }
 
-type Answered = Result<(Response<Body>, Rc<Flight>), (Failure, Option<Rc<Flight>>)>;
+pub(super) type Answered = Result<(Response<Body>, Rc<Flight>), (Failure, Option<Rc<Flight>>)>;
 
 /// Route, admit, lease, invoke: each step takes what the one before it gave.
 async fn respond(desk: &Rc<Desk>, link: &Link, visit: &mut Visit, request: Request<Incoming>) -> Answered {
@@ -105,7 +108,7 @@ async fn respond(desk: &Rc<Desk>, link: &Link, visit: &mut Visit, request: Reque
     let (program, cold) = live.program(&desk.face.loader).await.map_err(|failure| {
         refused(Rejection::HostError(format!("version {} of {}: {failure}", live.number, live.digest)))
     })?;
-    let taken = match desk.shelf.take(&program, live.limits.cpu_ms) {
+    let taken = match desk.shelf.take(&program, live.limits.cpu_ms, false) {
         Some(taken) => taken,
         None => Box::pin(desk.shelf.wait(&program)).await.ok_or(Rejection::Overloaded).map_err(refused)?,
     };
@@ -117,19 +120,57 @@ async fn respond(desk: &Rc<Desk>, link: &Link, visit: &mut Visit, request: Reque
     let host = parts.headers.get(header::HOST).cloned().or_else(of_authority);
     rewrite(&mut parts, asked, prefix, live.handler);
     introduce(&mut parts.headers, host, link, visit.id);
-    let headless = parts.method == Method::HEAD;
-    let limit = live.limits.request_body_bytes;
-    let ask = |meter: &Arc<Meter>| Request::from_parts(parts, Bounded::new(body, limit, Tell(meter.clone())));
-    let heavy = live.is_heavy();
-    let terms = Terms { cpu_ms: live.limits.cpu_ms, max_requests: live.max_requests, cold, group, heavy };
-    let lease = Lease::new(&desk.shelf, &program, (taken, terms), ask);
-    let deadline = visit.phases.began + live.limits.wall_ms * 1_000_000;
-    let flight = Flight::new(lease, deadline);
-    visit.flight = Some(flight.clone());
-    match invoke(desk, &flight, &live, headless).await {
-        Ok(response) => Ok((response, flight)),
-        Err(NoHead::Rejected(rejection)) => Err((rejection.into(), None)),
-        Err(NoHead::Failed(outcome)) => Err((Failure::Failed(outcome), Some(flight))),
+    let call = Calling { desk, live, program, group, cold };
+    if call.live.retries.is_some() && retry::may_be_repeated(&parts.method) {
+        return Box::pin(retry::twice(&call, visit, taken, (parts, body))).await;
+    }
+    let limit = call.live.limits.request_body_bytes;
+    call.once(visit, taken, parts, |meter| Asked::Streamed(Bounded::new(body, limit, Tell(meter.clone()))))
+        .await
+}
+
+/// One request on its way to a guest.
+pub(super) struct Calling<'a> {
+    /// The thread's.
+    pub desk: &'a Rc<Desk>,
+    /// Which version.
+    pub live: Arc<Live>,
+    /// Its program.
+    pub program: Arc<Program>,
+    /// Whose turn it takes in the heavy lane.
+    pub group: Group,
+    /// Whether the program was loaded for it.
+    pub cold: bool,
+}
+
+impl Calling<'_> {
+    /// Runs a guest on what was taken, until its answer is under way.
+    pub(super) async fn once(
+        &self,
+        visit: &mut Visit,
+        taken: Taken,
+        parts: Parts,
+        body: impl FnOnce(&Arc<Meter>) -> Asked,
+    ) -> Answered {
+        let Self { desk, live, program, group, cold } = self;
+        let headless = parts.method == Method::HEAD;
+        let terms = Terms {
+            cpu_ms: live.limits.cpu_ms,
+            max_requests: live.max_requests,
+            cold: *cold,
+            group: *group,
+            heavy: live.is_heavy(),
+        };
+        let ask = |meter: &Arc<Meter>| Request::from_parts(parts, body(meter));
+        let lease = Lease::new(&desk.shelf, program, (taken, terms), ask);
+        let deadline = visit.phases.began + live.limits.wall_ms * 1_000_000;
+        let flight = Flight::new(lease, deadline);
+        visit.flight = Some(flight.clone());
+        match invoke(desk, &flight, live, headless).await {
+            Ok(response) => Ok((response, flight)),
+            Err(NoHead::Rejected(rejection)) => Err((rejection.into(), None)),
+            Err(NoHead::Failed(outcome)) => Err((Failure::Failed(outcome), Some(flight))),
+        }
     }
 }
 
@@ -261,7 +302,7 @@ async fn invoke(
 }
 
 /// Tells the guest's account, and the guest, what is wrong with the client's body.
-struct Tell(Arc<Meter>);
+pub struct Tell(pub(super) Arc<Meter>);
 
 impl Teller for Tell {
     type Error = wasmtime_wasi_http::Error;

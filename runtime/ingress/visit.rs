@@ -176,6 +176,12 @@ impl Visit {
         }
     }
 
+    /// Counts and logs how a guest ended whose call is tried again.
+    pub fn fails_once(&mut self, outcome: &Outcome, flight: Option<&Flight>) {
+        self.tell(outcome, flight);
+        self.told = false;
+    }
+
     /// Counts and logs why no guest ran.
     pub fn rejected(&mut self, rejection: &Rejection) {
         self.told = true;

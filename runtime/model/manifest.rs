@@ -1,4 +1,4 @@
-//! What a developer may say beside the wasm: limits, variables, reuse, the breaker.
+//! What a developer may say beside the wasm: limits, variables, reuse, the breaker, retries.
 //! Must never hold a secret; variables are shown to whoever may read the function.
 
 use std::collections::BTreeMap;
@@ -23,6 +23,18 @@ pub struct Manifest {
     /// Opt-out: never leave this version alone, however often it fails.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub breaker: Option<BreakerChoice>,
+    /// Opt-in: have a call that failed answered by another instance.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry: Option<RetryChoice>,
+}
+
+/// Whether failed calls are tried again: once, on a fresh instance, for methods that may be repeated, while nothing of an
+/// answer has gone out and the body is at hand; a fifth of the calls at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RetryChoice {
+    /// `true` for retries.
+    pub enabled: bool,
 }
 
 /// Whether a version has a breaker.

@@ -8,6 +8,7 @@ pub mod name;
 pub mod outcome;
 pub mod rate;
 pub mod request_id;
+pub mod retry;
 pub mod share;
 pub mod turns;
 pub mod version;

@@ -44,6 +44,8 @@ pub struct Row {
     pub blame: Blame,
     /// After how many milliseconds asking again may help; `None` where it will not.
     pub retry_ms: Option<u64>,
+    /// Whether another instance may do better, where the function asks for that.
+    pub again: bool,
     /// How it is logged.
     pub loud: Loud,
     /// Where it is counted.
@@ -86,21 +88,23 @@ impl Outcome {
     #[must_use]
     pub fn row(&self) -> Row {
         use Blame::{Client, Function, Host, Nobody};
-        let row = |code, blame| Row { code, blame, retry_ms: None, loud: Loud::Info, metric: FAILED };
+        let row =
+            |code, blame| Row { code, blame, retry_ms: None, again: false, loud: Loud::Info, metric: FAILED };
+        let again = |code, blame| Row { again: true, ..row(code, blame) };
         match self {
             Self::Completed => Row { loud: Loud::Debug, metric: COMPLETED, ..row("ok", Nobody) },
-            Self::Trapped(_) => row("guest_trap", Function),
+            Self::Trapped(_) => again("guest_trap", Function),
             Self::CpuLimit => row("cpu_limit", Function),
             Self::Timeout => row("timeout", Function),
             Self::MemoryLimit => row("memory_limit", Function),
             Self::MemoryShort => Row { retry_ms: A_MOMENT, ..row("memory_short", Host) },
-            Self::NoResponse => row("no_response", Function),
-            Self::BadResponse(_) => row("bad_response", Function),
-            Self::GuestError(_) => row("guest_error", Function),
+            Self::NoResponse => again("no_response", Function),
+            Self::BadResponse(_) => again("bad_response", Function),
+            Self::GuestError(_) => again("guest_error", Function),
             Self::PayloadTooLarge => row("payload_too_large", Client),
             Self::ResponseTooLarge => row("response_too_large", Function),
             Self::ClientGone => row("client_gone", Client),
-            Self::HostError(_) => row("host_error", Host),
+            Self::HostError(_) => again("host_error", Host),
         }
     }
 
@@ -169,7 +173,14 @@ impl Rejection {
     #[must_use]
     pub fn row(&self) -> Row {
         use Blame::{Client, Function, Host};
-        let row = |code, blame| Row { code, blame, retry_ms: None, loud: Loud::Debug, metric: REJECTED };
+        let row = |code, blame| Row {
+            code,
+            blame,
+            retry_ms: None,
+            again: false,
+            loud: Loud::Debug,
+            metric: REJECTED,
+        };
         let later = |code, blame, retry_ms| Row { retry_ms, ..row(code, blame) };
         match self {
             Self::NoRoute => row("no_route", Client),

@@ -36,6 +36,7 @@ pub fn install() -> Result<PrometheusHandle, metrics_exporter_prometheus::BuildE
         "Memories and tables of a tenant's live instances, by tenant"
     );
     describe_counter!("spawnpoint_connections_refused_total", "Connections for which there was no room");
+    describe_counter!("spawnpoint_retries_total", "Calls that were tried again on a fresh instance");
     describe_counter!(
         "spawnpoint_heavy_calls_total",
         "Calls that ran in the heavy lane, from the start or from later on"

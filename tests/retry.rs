@@ -1,0 +1,83 @@
+//! A call that failed may be answered by another instance, where its function asks for that and nobody can tell.
+//! Must never need luck: the guest fails the first time, and knows the second one.
+
+use crate::support::{Config, Server, eventually, get, guest, request};
+
+const RETRY: &str =
+    r#"{"retry": {"enabled": true}, "breaker": {"enabled": false}, "limits": {"cpu_ms": 100}}"#;
+
+fn serving(manifest: &str) -> Server {
+    let server = Server::with(Config::default().flag("--threads", "1"));
+    server.deploy_with("f", &guest("flaky"), manifest);
+    server
+}
+
+fn ask(server: &Server, method: &str, query: &str, body: &[u8]) -> crate::support::Answer {
+    request(server.ingress, method, &format!("/default/f/{query}"), &[], body)
+}
+
+#[test]
+fn a_call_that_failed_is_answered_by_another_instance() {
+    let server = serving(RETRY);
+    let answer = get(server.ingress, "/default/f/");
+    assert_eq!((answer.status, answer.text().as_str()), (200, "0"));
+    assert_eq!(answer.header("x-spawnpoint-retries"), "1");
+    // What failed is counted and kept all the same.
+    eventually("the failure is counted", || server.failed("guest_trap") == 1.0);
+    let record = server.admin("GET", &format!("/v1/invocations/{}", answer.header("x-request-id")), &[], b"");
+    assert_eq!(record.status, 200, "{}", record.text());
+}
+
+#[test]
+fn a_small_body_is_given_again() {
+    let server = serving(RETRY);
+    assert_eq!(ask(&server, "PUT", "", &vec![7; 60_000]).text(), "60000");
+    // A larger one is gone when the guest fails.
+    let large = ask(&server, "PUT", "", &vec![7; 70_000]);
+    assert_eq!((large.status, large.code()), (502, "guest_trap"));
+}
+
+#[test]
+fn what_a_client_would_not_repeat_is_not_repeated() {
+    let server = serving(RETRY);
+    for method in ["POST", "PATCH"] {
+        let answer = ask(&server, method, "", b"");
+        assert_eq!((answer.status, answer.code()), (502, "guest_trap"), "{method}");
+    }
+    for method in ["DELETE", "OPTIONS", "GET", "PUT"] {
+        assert_eq!(ask(&server, method, "", b"").status, 200, "{method}");
+    }
+}
+
+#[test]
+fn what_ran_out_of_cpu_time_is_not_tried_again() {
+    let server = serving(RETRY);
+    let answer = ask(&server, "GET", "?fails=spin", b"");
+    assert_eq!((answer.status, answer.code()), (502, "cpu_limit"));
+    assert_eq!(server.metric("spawnpoint_retries_total", ""), 0.0);
+}
+
+#[test]
+fn nobody_is_asked_twice_without_asking_for_it() {
+    let server = serving(r#"{"breaker": {"enabled": false}}"#);
+    let answer = get(server.ingress, "/default/f/");
+    assert_eq!((answer.status, answer.code()), (502, "guest_trap"));
+}
+
+#[test]
+fn a_storm_is_not_doubled() {
+    let server = serving(RETRY);
+    for _ in 0..200 {
+        let answer = ask(&server, "GET", "?fails=always", b"");
+        assert_eq!((answer.status, answer.code()), (502, "guest_trap"));
+    }
+    let retries = server.metric("spawnpoint_retries_total", "");
+    assert!((40.0..=44.0).contains(&retries), "{retries} retries of 200 calls");
+}
+
+#[test]
+fn a_client_cannot_say_that_it_asks_again() {
+    let server = serving(r#"{"breaker": {"enabled": false}}"#);
+    let answer = request(server.ingress, "GET", "/default/f/", &[("x-spawnpoint-attempt", "2")], b"");
+    assert_eq!((answer.status, answer.code()), (502, "guest_trap"));
+}
