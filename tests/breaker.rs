@@ -187,3 +187,17 @@ fn a_new_version_starts_closed_and_the_list_says_how_each_stands() {
     let list = crate::support::cli::Cli::at(&server, &["list"]).ok();
     assert!(!list.out.contains("breaker open"), "{}", list.out);
 }
+
+#[test]
+fn a_client_that_is_slow_opens_no_breaker() {
+    let server = Server::start();
+    server.deploy_with("f", &guest("echo"), r#"{"limits": {"cpu_ms": 200, "wall_ms": 300}}"#);
+    // Bodies that never come.
+    let mut writers: Vec<_> = (0..15).map(|_| Raw::connect(server.ingress)).collect();
+    for raw in &mut writers {
+        raw.send("POST /default/f/ HTTP/1.1\r\nhost: a\r\ncontent-length: 100\r\n\r\nx");
+    }
+    eventually("all have run out of time", || server.failed("timeout") >= 15.0);
+    assert_eq!(state(&server), "closed");
+    assert_eq!(server.call("f").status, 200);
+}

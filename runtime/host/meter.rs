@@ -65,6 +65,8 @@ pub struct Meter {
     memory_refused: AtomicBool,
     memory_short: AtomicBool,
     request_body_exceeded: AtomicBool,
+    /// Whether the client has not yet sent what the guest reads next.
+    waits_for_body: AtomicBool,
     memory_peak: AtomicU64,
     /// The growths that were refused: the largest sum of bytes, and the longest table.
     asked_bytes: AtomicU64,
@@ -92,6 +94,7 @@ impl Meter {
         self.asked_bytes.store(0, Relaxed);
         self.asked_elements.store(0, Relaxed);
         self.request_body_exceeded.store(false, Relaxed);
+        self.waits_for_body.store(false, Relaxed);
         drop(self.take_notes());
     }
 
@@ -186,6 +189,17 @@ impl Meter {
             asked_elements: self.asked_elements.load(Relaxed),
             request_body: self.request_body_seen.load(Relaxed),
         }
+    }
+
+    /// Notes whether the client has yet to send what the guest reads.
+    pub fn body_is_awaited(&self, awaited: bool) {
+        self.waits_for_body.store(awaited, Relaxed);
+    }
+
+    /// Whether the guest reads what the client has not sent.
+    #[must_use]
+    pub fn waits_for_body(&self) -> bool {
+        self.waits_for_body.load(Relaxed)
     }
 
     /// Whether the client sent more body than allowed.

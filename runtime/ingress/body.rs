@@ -119,6 +119,32 @@ impl GuestBody {
         self.visit = Some(visit);
     }
 
+    /// What the client is given next.
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        if let Some(first) = self.first.take() {
+            return Poll::Ready(Some(Ok(Frame::data(first))));
+        }
+        if let Some(trailers) = self.trailers.take() {
+            self.all_taken = true;
+            return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
+        }
+        match ready!(self.poll_body(cx)) {
+            None => {
+                self.end(&Outcome::Completed);
+                Poll::Ready(None)
+            }
+            Some(Ok(frame)) => {
+                // Nobody polls a body after its trailers.
+                self.all_taken = frame.is_trailers();
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Some(Err(outcome)) => {
+                self.end(&outcome);
+                Poll::Ready(Some(Err(Broken)))
+            }
+        }
+    }
+
     /// The next frame; `None` once body and guest have both ended well.
     fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Outcome>>> {
         if !self.body_ended {
@@ -196,28 +222,9 @@ impl HttpBody for Body {
         match self.get_mut() {
             Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Self::Guest(guest) => {
-                if let Some(first) = guest.first.take() {
-                    return Poll::Ready(Some(Ok(Frame::data(first))));
-                }
-                if let Some(trailers) = guest.trailers.take() {
-                    guest.all_taken = true;
-                    return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
-                }
-                match ready!(guest.poll_body(cx)) {
-                    None => {
-                        guest.end(&Outcome::Completed);
-                        Poll::Ready(None)
-                    }
-                    Some(Ok(frame)) => {
-                        // Nobody polls a body after its trailers.
-                        guest.all_taken = frame.is_trailers();
-                        Poll::Ready(Some(Ok(frame)))
-                    }
-                    Some(Err(outcome)) => {
-                        guest.end(&outcome);
-                        Poll::Ready(Some(Err(Broken)))
-                    }
-                }
+                let polled = guest.poll_piece(cx);
+                guest.flight.client_has_a_piece.set(matches!(polled, Poll::Ready(Some(Ok(_)))));
+                polled
             }
         }
     }

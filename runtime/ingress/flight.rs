@@ -19,6 +19,8 @@ pub struct Flight {
     deadline_ns: u64,
     /// Bytes of an answer that is too large: declared, or made so far.
     pub answer_bytes: Cell<u64>,
+    /// Whether a piece of the answer was made and its client has not asked for more since.
+    pub client_has_a_piece: Cell<bool>,
 }
 
 struct State {
@@ -53,7 +55,12 @@ impl Flight {
             used: Used::default(),
             notes: Notes::default(),
         };
-        Rc::new(Self { state: RefCell::new(state), deadline_ns, answer_bytes: Cell::new(0) })
+        Rc::new(Self {
+            state: RefCell::new(state),
+            deadline_ns,
+            answer_bytes: Cell::new(0),
+            client_has_a_piece: Cell::new(false),
+        })
     }
 
     /// Runs the guest until it has set a head, or ended without.
@@ -100,7 +107,9 @@ impl Flight {
         }
         let Ok(mut state) = self.state.try_borrow_mut() else { return };
         if state.ended.is_none() {
-            state.end(Err(Outcome::Timeout));
+            let for_body = state.lease.as_ref().is_some_and(|lease| lease.meter().waits_for_body());
+            let client = for_body || self.client_has_a_piece.get();
+            state.end(Err(Outcome::Timeout { client }));
             if let Some(waker) = state.waker.take() {
                 waker.wake();
             }

@@ -60,7 +60,7 @@ fn limit(
     let of = |key, limit, used| Some(Use { key, limit, used });
     match outcome {
         Outcome::CpuLimit => of("cpu_ms", limits.cpu_ms, used.cpu_ns / 1_000_000),
-        Outcome::Timeout => of("wall_ms", limits.wall_ms, wall_ns / 1_000_000),
+        Outcome::Timeout { .. } => of("wall_ms", limits.wall_ms, wall_ns / 1_000_000),
         Outcome::MemoryLimit if used.asked_elements > 0 && used.asked_bytes == 0 => {
             of("table_elements", limits.table_elements, used.asked_elements)
         }

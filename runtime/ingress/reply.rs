@@ -50,7 +50,7 @@ fn of_outcome(outcome: &Outcome) -> Words {
         Outcome::BadResponse(_) => bad("The function's answer is not valid HTTP."),
         Outcome::GuestError(_) => bad("The function answered with an error code."),
         Outcome::ResponseTooLarge => bad("The function's answer is larger than allowed."),
-        Outcome::Timeout => (StatusCode::GATEWAY_TIMEOUT, "The function took longer than it may."),
+        Outcome::Timeout { .. } => (StatusCode::GATEWAY_TIMEOUT, "The function took longer than it may."),
         Outcome::PayloadTooLarge => TOO_LARGE,
         // Nobody is there to read either of these.
         Outcome::ClientGone | Outcome::Completed => bad("The request has ended."),

@@ -312,6 +312,10 @@ impl Teller for Tell {
         wasmtime_wasi_http::Error::HttpRequestBodySize(None)
     }
 
+    fn awaits(&self, client: bool) {
+        self.0.body_is_awaited(client);
+    }
+
     fn broken(&self, error: &hyper::Error) -> Self::Error {
         tracing::debug!(%error, "a request's body broke off");
         wasmtime_wasi_http::Error::ConnectionTerminated

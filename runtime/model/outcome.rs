@@ -62,7 +62,10 @@ pub enum Outcome {
     /// CPU time ran out.
     CpuLimit,
     /// Wall-clock time ran out.
-    Timeout,
+    Timeout {
+        /// Whether the guest was waiting for the client just then: for more of its body, or to take more of the answer.
+        client: bool,
+    },
     /// A growth was refused and the guest ended in a trap, or it could not even start.
     MemoryLimit,
     /// As [`Outcome::MemoryLimit`], but it was the server that had no memory left.
@@ -95,7 +98,8 @@ impl Outcome {
             Self::Completed => Row { loud: Loud::Debug, metric: COMPLETED, ..row("ok", Nobody) },
             Self::Trapped(_) => again("guest_trap", Function),
             Self::CpuLimit => row("cpu_limit", Function),
-            Self::Timeout => row("timeout", Function),
+            Self::Timeout { client: false } => row("timeout", Function),
+            Self::Timeout { client: true } => row("timeout", Client),
             Self::MemoryLimit => row("memory_limit", Function),
             Self::MemoryShort => Row { retry_ms: A_MOMENT, ..row("memory_short", Host) },
             Self::NoResponse => again("no_response", Function),
@@ -124,7 +128,7 @@ impl Outcome {
             | Self::HostError(text) => text,
             Self::Completed
             | Self::CpuLimit
-            | Self::Timeout
+            | Self::Timeout { .. }
             | Self::MemoryLimit
             | Self::MemoryShort
             | Self::NoResponse

@@ -21,6 +21,8 @@ pub trait Teller: Send + Unpin + 'static {
     type Error;
     /// The body is longer than allowed: it has `seen` bytes so far.
     fn too_long(&self, seen: u64) -> Self::Error;
+    /// The reader waits for the client, or does so no more.
+    fn awaits(&self, client: bool);
     /// The client's body broke off.
     fn broken(&self, error: &hyper::Error) -> Self::Error;
 }
@@ -41,7 +43,9 @@ impl<T: Teller> Body for Bounded<T> {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, T::Error>>> {
-        let frame = std::task::ready!(Pin::new(&mut self.inner).poll_frame(cx));
+        let polled = Pin::new(&mut self.inner).poll_frame(cx);
+        self.teller.awaits(polled.is_pending());
+        let frame = std::task::ready!(polled);
         Poll::Ready(match frame {
             None => None,
             Some(Err(error)) => Some(Err(self.teller.broken(&error))),

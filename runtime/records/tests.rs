@@ -43,7 +43,7 @@ fn every_code_of_an_outcome_has_its_place() {
     for outcome in [
         Outcome::Trapped(text()),
         Outcome::CpuLimit,
-        Outcome::Timeout,
+        Outcome::Timeout { client: false },
         Outcome::MemoryLimit,
         Outcome::MemoryShort,
         Outcome::NoResponse,
