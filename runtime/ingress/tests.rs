@@ -79,7 +79,6 @@ fn every_end() -> (Vec<Outcome>, Vec<Rejection>) {
         Outcome::Trapped(text()),
         Outcome::CpuLimit,
         Outcome::Timeout { client: false },
-        Outcome::Timeout { client: true },
         Outcome::MemoryLimit,
         Outcome::MemoryShort,
         Outcome::NoResponse,
@@ -196,6 +195,7 @@ fn only_what_a_function_does_wrong_weighs_on_its_breaker() {
         "response_too_large",
     ];
     assert_eq!(codes, wanted);
+    assert_eq!(Outcome::Timeout { client: true }.row().blame, Blame::Client);
     assert!(rejections.iter().all(|rejection| rejection.row().metric == REJECTED));
 }
 
