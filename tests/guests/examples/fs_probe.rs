@@ -19,7 +19,7 @@ fn handle(_request: &IncomingRequest, answer: ResponseOutparam) {
     for file in ["/etc/passwd", "../../etc/passwd", "/proc/self/environ", "/dev/urandom"] {
         report(&mut text, &format!("read {file}"), fs::read(file).map(|bytes| bytes.len()));
     }
-    for file in ["/tmp/spawnpoint-probe", "spawnpoint-probe"] {
+    for file in ["/spawnpoint-probe", "spawnpoint-probe"] {
         report(&mut text, &format!("write {file}"), fs::write(file, "probe"));
     }
     report(&mut text, "current_dir", env::current_dir());
