@@ -5,9 +5,9 @@ use serde::Serialize;
 
 use crate::functions::Crowd;
 use crate::options::Cores;
+use crate::page::Single;
 use crate::report::Report;
 use crate::rounds::{Row, clean, native};
-use crate::single::Single;
 use crate::subjects::ONE_THREAD;
 
 /// The rows of the part about connections.

@@ -28,7 +28,7 @@ use options::{Cores, Options, Part, Sizes};
 use report::Report;
 use spawnpoint::Place;
 use subjects::Server;
-use support::{client, guests, load, machine, measure, process, spawnpoint, stats, wasm};
+use support::{client, guests, load, machine, measure, page, process, spawnpoint, stats, wasm};
 
 /// The control must not lose for its allocator.
 #[global_allocator]

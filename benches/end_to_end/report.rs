@@ -8,8 +8,8 @@ use crate::bars::{self, Bar};
 use crate::functions::Crowd;
 use crate::machine::Machine;
 use crate::options::Cores;
+use crate::page::{self, Single};
 use crate::rounds::{Row, native};
-use crate::single::Single;
 
 /// Everything one run found out.
 #[derive(Clone, Debug, Serialize)]
@@ -57,13 +57,9 @@ impl Report {
     }
 
     fn write(&self, out: &mut String) -> std::fmt::Result {
-        if self.quick {
-            writeln!(out, "**A quick run: it shows that everything works; its figures mean nothing.**\n")?;
-        }
         let m = &self.machine;
-        writeln!(out, "{}", m.facts())?;
-        writeln!(out, "Peers: wasmtime: {}; workerd: {}.", m.wasmtime, m.workerd)?;
-        writeln!(out, "{} {}", self.made, m.pinning)?;
+        let made = format!("Peers: wasmtime: {}; workerd: {}.\n{}", m.wasmtime, m.workerd, self.made);
+        page::begin(out, self.quick, m, &made)?;
         if !self.load.is_empty() {
             writeln!(out, "\n## Throughput\n")?;
             rounds(out, &self.load)?;
@@ -76,34 +72,13 @@ impl Report {
             writeln!(out, "\n## Few connections and many, `fresh`\n")?;
             rounds(out, &self.connections)?;
         }
-        self.write_singles(out)?;
+        page::singles(out, "Single calls", &self.singles)?;
         if let Some(crowd) = &self.crowd {
             write_crowd(out, crowd)?;
         }
         self.write_bars(out)?;
-        for (title, lines) in [("Left out", &self.skipped), ("Problems", &self.problems)] {
-            if !lines.is_empty() {
-                writeln!(out, "\n## {title}\n")?;
-                lines.iter().try_for_each(|line| writeln!(out, "- {line}"))?;
-            }
-        }
-        Ok(())
-    }
-
-    fn write_singles(&self, out: &mut String) -> std::fmt::Result {
-        if self.singles.is_empty() {
-            return Ok(());
-        }
-        writeln!(out, "\n## Single calls\n")?;
-        writeln!(
-            out,
-            "| call | n | p50 us | p90 us | p99 us | max us | what |\n|---|---|---|---|---|---|---|"
-        )?;
-        for Single { name, about, us } in &self.singles {
-            let (n, p50, p90, p99, max) = (us.count, us.p50, us.p90, us.p99, us.max);
-            writeln!(out, "| {name} | {n} | {p50:.0} | {p90:.0} | {p99:.0} | {max:.0} | {about} |")?;
-        }
-        Ok(())
+        page::list(out, "Left out", &self.skipped)?;
+        page::list(out, "Problems", &self.problems)
     }
 
     fn write_bars(&self, out: &mut String) -> std::fmt::Result {

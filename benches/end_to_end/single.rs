@@ -4,22 +4,14 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
-use serde::Serialize;
 
 use crate::client::Client;
 use crate::guests;
+use crate::page::Single;
 use crate::spawnpoint::{Drops, Place, Spawnpoint, path_of};
 use crate::stats::Spread;
 use crate::subjects::{self, HELLO, NATIVE};
 use crate::wasm::salted;
-
-/// What one kind of call took, in microseconds.
-#[derive(Clone, Debug, Serialize)]
-pub(crate) struct Single {
-    pub(crate) name: &'static str,
-    pub(crate) about: &'static str,
-    pub(crate) us: Spread,
-}
 
 /// The function of all of this.
 const GUEST: &str = "hello_wasip2";

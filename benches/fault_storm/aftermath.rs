@@ -4,20 +4,12 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use serde::Serialize;
 
 use crate::client::Client;
+use crate::page::Single;
 use crate::spawnpoint::{Drops, Spawnpoint, path_of};
 use crate::stats::Spread;
 use crate::storm::{FRESH, STORM, TRAPPED, trap_path};
-
-/// What one kind of call took, in microseconds.
-#[derive(Clone, Debug, Serialize)]
-pub(crate) struct Single {
-    pub(crate) name: &'static str,
-    pub(crate) about: &'static str,
-    pub(crate) us: Spread,
-}
 
 const NAMES: [(&str, &str); 6] = [
     (AFTER, "at once, on the same connection"),

@@ -21,7 +21,9 @@ use measure::Shape;
 use options::{Cores, Options};
 use report::Report;
 use spawnpoint::Place;
-use support::{client, guests, load, machine, measure, open_loop, phase, process, spawnpoint, stats, wasm};
+use support::{
+    client, guests, load, machine, measure, open_loop, page, phase, process, spawnpoint, stats, wasm,
+};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

@@ -4,8 +4,9 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use crate::aftermath::{AFTER, COLD, Single};
+use crate::aftermath::{AFTER, COLD};
 use crate::machine::Machine;
+use crate::page::{self, Single};
 use crate::storm::{Round, Row};
 
 /// Everything one run found out.
@@ -35,19 +36,11 @@ impl Report {
     }
 
     fn write(&self, out: &mut String) -> std::fmt::Result {
-        if self.quick {
-            writeln!(out, "**A quick run: it shows that everything works; its figures mean nothing.**\n")?;
-        }
-        writeln!(out, "{}", self.machine.facts())?;
-        writeln!(out, "{} {}", self.made, self.machine.pinning)?;
+        page::begin(out, self.quick, &self.machine, &self.made)?;
         self.storm(out)?;
-        self.aftermath(out)?;
+        page::singles(out, "The next call", &self.singles)?;
         self.bars(out)?;
-        if !self.problems.is_empty() {
-            writeln!(out, "\n## Problems\n")?;
-            self.problems.iter().try_for_each(|line| writeln!(out, "- {line}"))?;
-        }
-        Ok(())
+        page::list(out, "Problems", &self.problems)
     }
 
     fn row(&self, percent: Option<u32>) -> Option<&Row> {
@@ -87,19 +80,6 @@ impl Report {
                 row.median(|round| round.neighbour.p999),
                 ratio(|round| round.neighbour.p99),
             )?;
-        }
-        Ok(())
-    }
-
-    fn aftermath(&self, out: &mut String) -> std::fmt::Result {
-        writeln!(out, "\n## The next call\n")?;
-        writeln!(
-            out,
-            "| call | n | p50 us | p90 us | p99 us | max us | what |\n|---|---|---|---|---|---|---|"
-        )?;
-        for Single { name, about, us } in &self.singles {
-            let (n, p50, p90, p99, max) = (us.count, us.p50, us.p90, us.p99, us.max);
-            writeln!(out, "| {name} | {n} | {p50:.0} | {p90:.0} | {p99:.0} | {max:.0} | {about} |")?;
         }
         Ok(())
     }

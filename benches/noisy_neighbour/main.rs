@@ -24,7 +24,7 @@ use options::Options;
 use report::Report;
 use siege::Plan;
 use spawnpoint::Place;
-use support::{guests, load, machine, open_loop, phase, process, spawnpoint, wasm};
+use support::{guests, load, machine, open_loop, page, phase, process, spawnpoint, wasm};
 
 /// What the victim answers.
 pub(crate) const HELLO: &str = "Hello, World!\n";

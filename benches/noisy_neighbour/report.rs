@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::abuses::HONEST;
 use crate::machine::Machine;
+use crate::page;
 use crate::siege::Row;
 use crate::timeline::BAR;
 
@@ -30,19 +31,11 @@ impl Report {
     }
 
     fn write(&self, out: &mut String) -> std::fmt::Result {
-        if self.quick {
-            writeln!(out, "**A quick run: it shows that everything works; its figures mean nothing.**\n")?;
-        }
-        writeln!(out, "{}", self.machine.facts())?;
-        writeln!(out, "{} {}", self.made, self.machine.pinning)?;
+        page::begin(out, self.quick, &self.machine, &self.made)?;
         self.victim(out)?;
         self.evidence(out)?;
         self.verdict(out)?;
-        if !self.problems.is_empty() {
-            writeln!(out, "\n## Problems\n")?;
-            self.problems.iter().try_for_each(|line| writeln!(out, "- {line}"))?;
-        }
-        Ok(())
+        page::list(out, "Problems", &self.problems)
     }
 
     fn victim(&self, out: &mut String) -> std::fmt::Result {

@@ -21,6 +21,7 @@ pub(crate) mod load;
 pub(crate) mod machine;
 pub(crate) mod measure;
 pub(crate) mod open_loop;
+pub(crate) mod page;
 pub(crate) mod phase;
 pub(crate) mod process;
 pub(crate) mod spawnpoint;

@@ -1,7 +1,6 @@
 //! The heavy lane: threads of lower priority that go on with calls which have used up their first ticks elsewhere.
 //! One slice at a time, each tenant in its turn. Must never keep a call whose owner has left, nor run one twice at once.
 
-use std::collections::{HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
@@ -13,6 +12,7 @@ use tokio::sync::oneshot;
 
 use super::instance::{Ended, Run};
 use super::ticker::{Pulse, Ticker};
+use crate::model::turns::Turns;
 
 /// Ticks after which a call leaves the thread that took it.
 pub const LIGHT_TICKS: u32 = 2;
@@ -21,6 +21,8 @@ pub const LIGHT_NS: u64 = LIGHT_TICKS as u64 * 1_000_000;
 /// How much a heavy thread gives way to those that answer short calls. Not idle priority: a thread that holds a lock and
 /// is never scheduled would hold up everybody.
 const NICE: i32 = 10;
+/// No bound of its own: a call holds an instance, and those are bounded.
+const JOBS: (usize, usize) = (usize::MAX, usize::MAX);
 
 /// Whose turn it is: calls of one group share one turn. Made from the tenant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -31,15 +33,9 @@ pub struct Group(pub u64);
 pub struct HeavyLane(Arc<Queue>);
 
 struct Queue {
-    turns: Mutex<Turns<Arc<Job>>>,
+    turns: Mutex<Turns<Group, Arc<Job>>>,
     ready: Condvar,
     stop: AtomicBool,
-}
-
-/// Who runs next. Each group has one place in the ring, however many of its calls wait.
-struct Turns<J> {
-    ring: VecDeque<Group>,
-    waiting: HashMap<Group, VecDeque<J>>,
 }
 
 /// A call that was given to the heavy lane. Dropping it ends the guest there.
@@ -78,7 +74,7 @@ impl HeavyLane {
     /// When the operating system gives no thread.
     pub fn start(threads: usize, ticker: &Arc<Ticker>, timers: &Handle) -> std::io::Result<Self> {
         let queue = Arc::new(Queue {
-            turns: Mutex::new(Turns::default()),
+            turns: Mutex::new(Turns::new(JOBS)),
             ready: Condvar::new(),
             stop: AtomicBool::new(false),
         });
@@ -124,41 +120,14 @@ fn give_way() {
     }
 }
 
-impl<J> Default for Turns<J> {
-    fn default() -> Self {
-        Self { ring: VecDeque::new(), waiting: HashMap::new() }
-    }
-}
-
-impl<J> Turns<J> {
-    fn push(&mut self, group: Group, job: J) {
-        let queue = self.waiting.entry(group).or_default();
-        if queue.is_empty() {
-            self.ring.push_back(group);
-        }
-        queue.push_back(job);
-    }
-
-    fn pop(&mut self) -> Option<J> {
-        let group = self.ring.pop_front()?;
-        let queue = self.waiting.get_mut(&group)?;
-        let job = queue.pop_front();
-        if queue.is_empty() {
-            self.waiting.remove(&group);
-        } else {
-            self.ring.push_back(group);
-        }
-        job
-    }
-}
-
 impl Queue {
-    fn lock(&self) -> MutexGuard<'_, Turns<Arc<Job>>> {
+    fn lock(&self) -> MutexGuard<'_, Turns<Group, Arc<Job>>> {
         self.turns.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn push(&self, job: Arc<Job>) {
-        self.lock().push(job.group, job);
+        // There is room: see the bound.
+        let _ticket = self.lock().push(job.group, job);
         self.ready.notify_one();
     }
 
@@ -168,7 +137,7 @@ impl Queue {
             if self.stop.load(Ordering::SeqCst) {
                 return None;
             }
-            if let Some(job) = turns.pop() {
+            if let Some(job) = turns.next(|_| true) {
                 return Some(job);
             }
             turns = self.ready.wait(turns).unwrap_or_else(PoisonError::into_inner);
@@ -276,6 +245,3 @@ impl Drop for Given {
         Arc::clone(&self.job).wake();
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -61,3 +61,44 @@ proptest! {
         }
     }
 }
+
+proptest! {
+    /// Between two turns of a party that waits all the while, every other party has at most one.
+    #[test]
+    fn no_party_has_two_turns_while_another_waits(jobs in prop::collection::vec(0u64..6, 1..200)) {
+        let mut turns = Turns::new((usize::MAX, usize::MAX));
+        for party in &jobs {
+            turns.push(*party, *party);
+        }
+        let served: Vec<u64> = std::iter::from_fn(|| turns.next(|_| true)).collect();
+        prop_assert_eq!(served.len(), jobs.len());
+        for party in 0..6 {
+            let at: Vec<usize> = (0..served.len()).filter(|i| served[*i] == party).collect();
+            for pair in at.windows(2) {
+                let between = &served[pair[0] + 1..pair[1]];
+                for other in 0..6 {
+                    prop_assert!(between.iter().filter(|s| **s == other).count() <= 1);
+                }
+            }
+        }
+    }
+
+    /// Nobody is lost, and waiters of one party keep their order.
+    #[test]
+    fn waiters_of_one_party_keep_their_order(jobs in prop::collection::vec((0u64..4, any::<bool>()), 1..200)) {
+        let mut turns = Turns::new((usize::MAX, usize::MAX));
+        let mut served = Vec::new();
+        for (number, (party, pop)) in jobs.iter().enumerate() {
+            turns.push(*party, (*party, number));
+            if *pop {
+                served.extend(turns.next(|_| true));
+            }
+        }
+        served.extend(std::iter::from_fn(|| turns.next(|_| true)));
+        prop_assert_eq!(served.len(), jobs.len());
+        for party in 0..4 {
+            let of: Vec<usize> = served.iter().filter(|(g, _)| *g == party).map(|(_, n)| *n).collect();
+            prop_assert!(of.is_sorted());
+        }
+    }
+}
