@@ -1,7 +1,8 @@
 //! A version that only fails is left alone, tried now and then, and heals by itself; its neighbours notice nothing.
 //! Must never need a fast machine: what must be quick is compared with a bound a thousand times as long.
 
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::{Duration, Instant};
 
 use crate::support::{Answer, Config, Raw, Server, eventually, get, guest};
 
@@ -200,4 +201,27 @@ fn a_client_that_is_slow_opens_no_breaker() {
     eventually("all have run out of time", || server.failed("timeout") >= 15.0);
     assert_eq!(state(&server), "closed");
     assert_eq!(server.call("f").status, 200);
+}
+
+#[test]
+fn a_client_that_reads_slowly_opens_no_breaker() {
+    let server = Server::start();
+    // Long enough to fill what lies between guest and client: from then on the guest waits.
+    server.deploy_with("f", &guest("big_response"), r#"{"limits": {"cpu_ms": 2000, "wall_ms": 3000}}"#);
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..12 {
+            scope.spawn(|| {
+                let mut raw = Raw::connect(server.ingress);
+                raw.send("GET /default/f/?n=60000000 HTTP/1.1\r\nhost: a\r\n\r\n");
+                while !over.load(Relaxed) && !raw.bytes(65_536).is_empty() {
+                    std::thread::sleep(Duration::from_millis(50));
+                }
+            });
+        }
+        eventually("all have run out of time", || server.failed("timeout") >= 12.0);
+        over.store(true, Relaxed);
+    });
+    assert_eq!(state(&server), "closed");
+    assert_eq!(get(server.ingress, "/default/f/?n=10").status, 200);
 }
