@@ -49,6 +49,8 @@ pub struct Run {
     future: Pin<Box<dyn Future<Output = Ended> + Send>>,
     meter: Arc<Meter>,
     program: ProgramId,
+    /// Whether the last poll ended at a tick: the guest would have gone on.
+    interrupted: bool,
 }
 
 /// One call in progress.
@@ -104,8 +106,10 @@ impl Run {
         pulse.begin(Some(self.program));
         self.meter.poll_begins();
         let future = self.future.as_mut();
+        let ticks = self.meter.ticks();
         let polled = catch_unwind(AssertUnwindSafe(|| future.poll(cx)));
         self.meter.poll_ends();
+        self.interrupted = self.meter.ticks() != ticks;
         pulse.end();
         polled.unwrap_or(Poll::Ready(Ended::Panicked))
     }
@@ -144,7 +148,7 @@ impl Call {
                 Err(error) => Ended::Failed(error, instance),
             }
         });
-        let run = Run { future, meter: meter.clone(), program: id };
+        let run = Run { future, meter: meter.clone(), program: id, interrupted: false };
         Self { place: Place::Light(run), meter, head: Some(head), body_sent: Some(body_sent) }
     }
 
@@ -165,6 +169,16 @@ impl Call {
     #[must_use]
     pub fn is_too_heavy(&self) -> bool {
         matches!(self.place, Place::Light(_)) && self.meter.ticks() >= LIGHT_TICKS
+    }
+
+    /// Whether the guest waits for nothing: it would go on if it had a thread to itself.
+    #[must_use]
+    pub fn is_computing(&self) -> bool {
+        match &self.place {
+            Place::Light(run) => run.interrupted,
+            Place::Heavy(given) => given.is_computing(),
+            Place::Over => false,
+        }
     }
 
     /// Has the guest run in the heavy lane from now on. `gone` is counted up if its instance ends there unseen.

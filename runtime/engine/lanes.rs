@@ -58,6 +58,8 @@ struct Job {
     left: AtomicBool,
     work: Mutex<Option<Work>>,
     queue: Arc<Queue>,
+    /// Woken when the guest begins to wait for something.
+    owner: Mutex<Option<Waker>>,
 }
 
 struct Work {
@@ -106,6 +108,7 @@ impl HeavyLane {
             left: AtomicBool::new(false),
             work: Mutex::new(Some(Work { run, done, gone })),
             queue: self.0.clone(),
+            owner: Mutex::default(),
         });
         self.0.push(job.clone());
         Given { job, done: receiver, received: false }
@@ -152,6 +155,10 @@ impl Queue {
 }
 
 impl Job {
+    fn owner(&self) -> MutexGuard<'_, Option<Waker>> {
+        self.owner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Runs the call until it waits, yields or ends.
     fn slice(self: Arc<Self>, pulse: &Pulse) {
         self.state.store(RUNNING, Ordering::SeqCst);
@@ -182,6 +189,8 @@ impl Job {
                 if self.state.compare_exchange(RUNNING, IDLE, Ordering::SeqCst, Ordering::SeqCst).is_err() {
                     self.state.store(QUEUED, Ordering::SeqCst);
                     self.queue.push(self.clone());
+                } else if let Some(owner) = self.owner().take() {
+                    owner.wake();
                 }
             }
         }
@@ -214,17 +223,24 @@ impl Wake for Job {
 }
 
 impl Given {
-    /// Ready once the call has ended.
+    /// Ready once the call has ended; woken too when the guest begins to wait.
     pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
         if self.received {
             return Poll::Pending;
         }
+        *self.job.owner() = Some(cx.waker().clone());
         let polled = Pin::new(&mut self.done).poll(cx);
         polled.map(|ended| {
             self.received = true;
             // Only a lane that was stopped drops a call without a word.
             ended.unwrap_or(Ended::Panicked)
         })
+    }
+
+    /// Whether the guest runs, or would if it were its turn.
+    #[must_use]
+    pub fn is_computing(&self) -> bool {
+        matches!(self.job.state.load(Ordering::SeqCst), QUEUED | RUNNING | AGAIN)
     }
 
     /// What the call ended with, if nobody has asked yet.

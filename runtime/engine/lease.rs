@@ -164,6 +164,12 @@ impl Lease {
         self.call.as_mut()?.head(cx)
     }
 
+    /// Whether the guest waits for nothing: it would go on if it had a thread to itself.
+    #[must_use]
+    pub fn is_computing(&self) -> bool {
+        !self.ended && self.call.as_ref().is_some_and(Call::is_computing)
+    }
+
     /// Tells a 0.3 guest that its body has gone out.
     pub fn body_is_sent(&mut self) {
         if let Some(call) = &mut self.call {

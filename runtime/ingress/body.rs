@@ -34,7 +34,7 @@ pub struct Broken;
 pub struct GuestBody {
     flight: Rc<Flight>,
     body: WasiBody,
-    first: Option<Bytes>,
+    first: Pieces,
     trailers: Option<http::HeaderMap>,
     sent: u64,
     left: u64,
@@ -45,12 +45,45 @@ pub struct GuestBody {
     visit: Option<Visit>,
 }
 
+/// What was gathered: one piece as it came, more of them copied together.
+#[derive(Default)]
+struct Pieces {
+    one: Bytes,
+    more: BytesMut,
+}
+
+impl Pieces {
+    fn push(&mut self, piece: Bytes) {
+        if self.is_empty() {
+            self.one = piece;
+            return;
+        }
+        let one = std::mem::take(&mut self.one);
+        self.more.extend_from_slice(&one);
+        self.more.extend_from_slice(&piece);
+    }
+
+    fn len(&self) -> usize {
+        self.one.len() + self.more.len()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn take(&mut self) -> Option<Bytes> {
+        let Self { one, more } = std::mem::take(self);
+        let all = if more.is_empty() { one } else { more.freeze() };
+        (!all.is_empty()).then_some(all)
+    }
+}
+
 /// What came of gathering.
 pub enum Gathered {
     /// The guest has ended well and this is all of its answer.
     Whole(Bytes),
     /// There is more to come.
-    Streaming(Box<GuestBody>),
+    Streaming,
     /// It failed before anything was sent.
     Failed(Outcome),
 }
@@ -62,7 +95,7 @@ impl GuestBody {
         Self {
             flight,
             body,
-            first: None,
+            first: Pieces::default(),
             trailers: None,
             sent: 0,
             left: limit,
@@ -73,40 +106,33 @@ impl GuestBody {
         }
     }
 
-    /// Takes what is there without waiting: most answers are whole by now and need no streaming.
-    pub fn gather(mut self, cx: &mut Context<'_>) -> Gathered {
-        let mut only: Option<Bytes> = None;
-        let mut many = BytesMut::new();
-        loop {
+    /// Takes what is there without waiting: most answers are whole by now and need no streaming. Pending while a guest
+    /// that was only interrupted may still change what the head ought to say.
+    pub fn poll_gather(&mut self, cx: &mut Context<'_>) -> Poll<Gathered> {
+        while self.first.len() <= GATHER {
             match self.poll_body(cx) {
-                Poll::Ready(None) => break,
-                Poll::Ready(Some(Err(outcome))) => return Gathered::Failed(outcome),
+                Poll::Ready(None) => {
+                    return Poll::Ready(Gathered::Whole(self.first.take().unwrap_or_default()));
+                }
+                Poll::Ready(Some(Err(outcome))) => return Poll::Ready(Gathered::Failed(outcome)),
                 Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
-                    Ok(data) if many.is_empty() && only.is_none() => only = Some(data),
-                    Ok(data) => {
-                        if let Some(first) = only.take() {
-                            many.extend_from_slice(&first);
-                        }
-                        many.extend_from_slice(&data);
-                    }
+                    Ok(data) => self.first.push(data),
                     Err(frame) => {
                         // Trailers only fit a streamed answer.
                         self.trailers = frame.into_trailers().ok();
-                        self.first = only.or_else(|| (!many.is_empty()).then(|| many.freeze()));
-                        return Gathered::Streaming(Box::new(self));
+                        break;
                     }
                 },
-                Poll::Pending => {
-                    self.first = only.or_else(|| (!many.is_empty()).then(|| many.freeze()));
-                    return Gathered::Streaming(Box::new(self));
+                // A head with a length is a promise about all of the body; one without is kept by the first piece.
+                Poll::Pending
+                    if self.flight.is_computing() && (self.first.is_empty() || self.declared.is_some()) =>
+                {
+                    return Poll::Pending;
                 }
-            }
-            if many.len() > GATHER {
-                self.first = Some(many.freeze());
-                return Gathered::Streaming(Box::new(self));
+                Poll::Pending => break,
             }
         }
-        Gathered::Whole(only.unwrap_or_else(|| many.freeze()))
+        Poll::Ready(Gathered::Streaming)
     }
 
     /// A status without a body: nothing of it is sent, however much the guest writes.
@@ -158,12 +184,7 @@ impl GuestBody {
                 Poll::Ready(None) => {
                     self.body_ended = true;
                     if self.declared.is_some_and(|declared| declared != self.sent) {
-                        let text = format!(
-                            "content-length is {} and the body has {} bytes",
-                            self.declared.unwrap_or(0),
-                            self.sent
-                        );
-                        return Poll::Ready(Some(Err(Outcome::BadResponse(text))));
+                        return Poll::Ready(Some(Err(self.contradicts_its_head())));
                     }
                     self.flight.body_is_sent();
                 }
@@ -185,11 +206,20 @@ impl GuestBody {
         self.sent += length;
         self.flight.answer_bytes.set(self.sent);
         self.left = self.left.checked_sub(length).ok_or(Outcome::ResponseTooLarge)?;
+        // hyper would send what fits and call it whole.
+        if self.declared.is_some_and(|declared| declared < self.sent) {
+            return Err(self.contradicts_its_head());
+        }
         let mut frame = frame;
         if let Some(trailers) = frame.trailers_mut() {
             head::strip_answer(trailers);
         }
         Ok(frame)
+    }
+
+    fn contradicts_its_head(&self) -> Outcome {
+        let (declared, sent) = (self.declared.unwrap_or(0), self.sent);
+        Outcome::BadResponse(format!("content-length is {declared} and the body has {sent} bytes"))
     }
 
     fn end(&mut self, outcome: &Outcome) {
@@ -206,7 +236,7 @@ impl GuestBody {
 impl Drop for GuestBody {
     fn drop(&mut self) {
         // hyper takes no more than was declared, and nothing after the head of an answer to HEAD.
-        let all = self.declared == Some(self.sent) && self.first.is_none();
+        let all = self.declared == Some(self.sent) && self.first.is_empty();
         let headless = self.visit.as_ref().is_some_and(Visit::wants_no_body);
         let outcome =
             if all || headless || self.all_taken { Outcome::Completed } else { Outcome::ClientGone };

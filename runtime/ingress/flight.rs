@@ -100,6 +100,13 @@ impl Flight {
         }
     }
 
+    /// Whether the guest waits for nothing, as of its last poll: it would go on if it had a thread to itself.
+    #[must_use]
+    pub fn is_computing(&self) -> bool {
+        let state = self.state.borrow();
+        state.ended.is_none() && state.lease.as_ref().is_some_and(Lease::is_computing)
+    }
+
     /// Ends the guest if its time is up. Called by the watch.
     pub fn expire(&self, now_ns: u64) {
         if now_ns < self.deadline_ns {

@@ -4,7 +4,6 @@
 use std::borrow::Cow;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Poll;
 
 use http::header::{self, HeaderMap, HeaderValue};
 use http::request::Parts;
@@ -272,11 +271,14 @@ async fn invoke(
         flight.stop(Outcome::ResponseTooLarge);
         return Err(NoHead::Failed(Outcome::ResponseTooLarge));
     }
-    let guest = GuestBody::new(flight.clone(), body, live.limits.response_body_bytes, declared);
-    let mut guest = Some(guest);
-    let gathered = std::future::poll_fn(|cx| match guest.take() {
-        Some(guest) => Poll::Ready(guest.gather(cx)),
-        None => Poll::Pending,
+    let mut guest = GuestBody::new(flight.clone(), body, live.limits.response_body_bytes, declared);
+    let gathered = std::future::poll_fn(|cx| {
+        let polled = guest.poll_gather(cx);
+        if polled.is_pending() && !watched {
+            watched = true;
+            desk.watch.flight(flight);
+        }
+        polled
     });
     let body = match gathered.await {
         Gathered::Failed(outcome) => {
@@ -284,14 +286,14 @@ async fn invoke(
             return Err(NoHead::Failed(outcome));
         }
         Gathered::Whole(bytes) => Body::Whole(Some(bytes)),
-        Gathered::Streaming(mut guest) => {
+        Gathered::Streaming => {
             if bodiless {
                 guest.send_nothing();
             }
             if !watched {
                 desk.watch.flight(flight);
             }
-            Body::Guest(guest)
+            Body::Guest(Box::new(guest))
         }
     };
     Ok(Response::from_parts(parts, body).map(|body| match body {

@@ -1,6 +1,7 @@
 //! Answers with a head that is wrong in the way of `?case=`: `short` and `long` (a content-length below and above the
 //! body), `two-lengths`, `not-a-number`, or a header that is not the guest's to send (`connection`, `keep-alive`,
-//! `transfer-encoding`, `upgrade`, `host`, `newline`, `space`). It must never hide a refusal: that is a 200 `refused`.
+//! `transfer-encoding`, `upgrade`, `host`, `newline`, `space`). Computes for `&ms=` milliseconds before its body and
+//! after it. It must never hide a refusal: that is a 200 `refused`.
 
 use guests::wasip2::http::types::{
     Fields, IncomingRequest, OutgoingBody, OutgoingResponse, ResponseOutparam,
@@ -35,8 +36,11 @@ fn handle(request: &IncomingRequest, answer: ResponseOutparam) {
     let response = OutgoingResponse::new(fields);
     let Ok(body) = response.body() else { return };
     ResponseOutparam::set(answer, Ok(response));
+    let ms = guests::number(request, "ms").unwrap_or(0);
+    guests::burn(ms);
     if let Ok(stream) = body.write() {
         let _ = stream.blocking_write_and_flush(BODY);
     }
+    guests::burn(ms);
     let _ = OutgoingBody::finish(body, None);
 }

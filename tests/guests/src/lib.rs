@@ -166,6 +166,16 @@ pub fn must<T, E: std::fmt::Debug>(result: Result<T, E>, what: &str) -> T {
     }
 }
 
+/// Computes for this long by the clock on the wall.
+pub fn burn(ms: u64) {
+    let end = wasip2::clocks::monotonic_clock::now() + ms * 1_000_000;
+    while wasip2::clocks::monotonic_clock::now() < end {
+        for turn in 0..1_000_u32 {
+            std::hint::black_box(turn);
+        }
+    }
+}
+
 /// Loops for ever, without a host call and without being optimised away.
 pub fn spin() -> ! {
     let mut turns = 0_u64;
