@@ -50,7 +50,7 @@ fn serving(name: &str) -> Server {
     server.deploy_with(
         "f",
         &guest(name),
-        r#"{"limits": {"cpu_ms": 200, "wall_ms": 1000, "memory_bytes": 20000000}}"#,
+        r#"{"limits": {"cpu_ms": 200, "wall_ms": 3000, "memory_bytes": 20000000}}"#,
     );
     server
 }

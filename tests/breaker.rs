@@ -207,7 +207,7 @@ fn a_client_that_is_slow_opens_no_breaker() {
 fn a_client_that_reads_slowly_opens_no_breaker() {
     let server = Server::start();
     // Long enough to fill what lies between guest and client: from then on the guest waits.
-    server.deploy_with("f", &guest("big_response"), r#"{"limits": {"cpu_ms": 2000, "wall_ms": 3000}}"#);
+    server.deploy_with("f", &guest("big_response"), r#"{"limits": {"cpu_ms": 2000, "wall_ms": 5000}}"#);
     let over = AtomicBool::new(false);
     std::thread::scope(|scope| {
         for _ in 0..12 {

@@ -34,6 +34,7 @@ pub(crate) struct Attack<'a> {
     way: Way,
     target: &'a Target,
     connections: usize,
+    nice: i32,
     request: Vec<u8>,
     /// What is published.
     wasm: Vec<u8>,
@@ -46,7 +47,8 @@ const SLOW: usize = 500;
 const VISITED: usize = 50;
 
 impl<'a> Attack<'a> {
-    pub(crate) fn new(abuse: &Abuse, target: &'a Target, connections: usize) -> Result<Self> {
+    /// So many clients of that priority.
+    pub(crate) fn new(abuse: &Abuse, target: &'a Target, (connections, nice): (usize, i32)) -> Result<Self> {
         let wasm = match abuse.way {
             Way::Deploys => wasm::built("ok")?,
             // As text: what a toolchain makes of the same in Rust starts with the first call.
@@ -55,7 +57,7 @@ impl<'a> Attack<'a> {
             _ => vec![],
         };
         let request = request(abuse.way, target);
-        Ok(Self { way: abuse.way, target, connections, request, wasm })
+        Ok(Self { way: abuse.way, target, connections, nice, request, wasm })
     }
 
     /// Goes on until `stop`.
@@ -78,6 +80,7 @@ impl<'a> Attack<'a> {
     }
 
     fn client(&self, index: usize, stop: &AtomicBool) -> Tally {
+        let _ = rustix::process::setpriority_process(None, self.nice);
         let mut tally = Tally::new();
         let mut wire: Option<Wire<'_>> = None;
         let publishes = matches!(self.way, Way::Deploys | Way::Bombs | Way::SpinInStart);

@@ -20,11 +20,12 @@ mod siege;
 mod timeline;
 mod wire;
 
+use abuses::Abuse;
 use options::Options;
 use report::Report;
-use siege::Plan;
+use siege::{Plan, Row};
 use spawnpoint::Place;
-use support::{guests, load, machine, open_loop, page, phase, process, spawnpoint, wasm};
+use support::{guests, machine, open_loop, page, phase, process, spawnpoint, stats, wasm};
 
 /// What the victim answers.
 pub(crate) const HELLO: &str = "Hello, World!\n";
@@ -73,42 +74,64 @@ fn harness(options: &Options) -> Result<ExitCode> {
     };
     let pinning = "Nothing is pinned: a server of two threads and all clients share the cores.".to_owned();
     let machine = machine::Machine::look(cores.len(), pinning);
-    let reached = siege::capacity(&place, options.quick)?;
-    let rate = options.rate.unwrap_or(reached * options.share).max(10.0);
-    let plan = Plan { phase, connections: options.connections, rate, nice: options.nice };
+    let knee = siege::knee(&place, options.nice, options.quick)?;
+    let rate = options.rate.unwrap_or(knee * options.share).max(10.0);
+    let rounds = options.rounds()?;
+    let plan = Plan {
+        phase,
+        connections: options.connections,
+        rate,
+        nice: options.nice,
+        abuser_nice: options.abuser_nice,
+    };
     let made = format!(
-        "{phase:?} each of undisturbed, abuse, recovery, a server of its own for each row. The victim is called {rate:.0} \
-         times a second ({:.0} % of the {reached:.0} it reaches in a closed loop) over {} connections at nice {}; an abuse has {}.",
-        rate / reached * 100.0,
+        "{phase:?} each of undisturbed, abuse, recovery, a server of its own each time; medians of {rounds} interleaved rounds, \
+         errors of all. The victim is called {rate:.0} times a second ({:.0} % of the {knee:.0} up to which its p99 stays below \
+         {} ms) over {} connections at nice {}; an abuse has {} at nice {}.",
+        rate / knee * 100.0,
+        siege::FLAT_US / 1e3,
         siege::CLIENTS,
         options.nice,
         options.connections,
+        options.abuser_nice,
     );
     tell!("{made}");
     let mut report = Report { machine, made, quick: options.quick, rows: vec![], problems: vec![] };
-    for abuse in &wanted {
-        match siege::run(abuse, &plan, &place) {
-            Ok(row) => {
-                let (victim, name) = (&row.victim, abuse.name);
-                tell!("  {name:16} p99 {:>7.0} us of {:>6.0} us", victim.abuse.p99, victim.undisturbed.p99);
-                if let Some(error) = &row.first_error {
-                    report
-                        .problems
-                        .push(format!("`{name}`: {} errors of the victim, first: {error}", victim.errors()));
-                }
-                if row.left > 0 {
-                    let text = "compilations outlived the server, and were ended by this bench";
-                    report.problems.push(format!("`{name}`: {} {text}", row.left));
-                }
-                report.rows.push(row);
-            }
-            Err(error) => report.problems.push(format!("`{}`: {error:#}", abuse.name)),
-        }
-    }
+    all(&wanted, (&plan, rounds), (&place, &mut report));
     say!("{}", report.markdown());
     if let Some(file) = &options.json {
         std::fs::write(file, serde_json::to_string_pretty(&report)?)?;
     }
     folder.close()?;
     Ok(if report.problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Every abuse in every round, into the report.
+fn all(wanted: &[Abuse], (plan, rounds): (&Plan, usize), (place, report): (&Place, &mut Report)) {
+    let mut rows: Vec<Vec<Row>> = wanted.iter().map(|_| vec![]).collect();
+    for round in 1..=rounds {
+        for (abuse, rows) in wanted.iter().zip(&mut rows) {
+            match siege::run(abuse, plan, place) {
+                Ok(row) => {
+                    let (victim, name) = (&row.victim, abuse.name);
+                    let (p99, calm) = (victim.abuse.p99, victim.undisturbed.p99);
+                    tell!("  {round}/{rounds} {name:16} p99 {p99:>7.0} us of {calm:>6.0} us");
+                    rows.push(row);
+                }
+                Err(error) => report.problems.push(format!("`{}`: {error:#}", abuse.name)),
+            }
+        }
+    }
+    for row in rows.iter().filter_map(|rows| siege::median(rows)) {
+        let name = row.name;
+        if let Some(error) = &row.first_error {
+            let errors = row.victim.errors();
+            report.problems.push(format!("`{name}`: {errors} errors of the victim, first: {error}"));
+        }
+        if row.left > 0 {
+            let text = "compilations outlived the server, and were ended by this bench";
+            report.problems.push(format!("`{name}`: {} {text}", row.left));
+        }
+        report.rows.push(row);
+    }
 }

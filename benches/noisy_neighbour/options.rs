@@ -11,7 +11,7 @@ use clap::Parser;
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag that somebody types")]
 #[command(name = "noisy_neighbour", bin_name = "cargo bench --bench noisy_neighbour --")]
 pub(crate) struct Options {
-    /// Seconds of each phase: undisturbed, abuse, recovery [default: 3, with --quick 0.6]
+    /// Seconds of each phase: undisturbed, abuse, recovery [default: 2, with --quick 0.6]
     #[arg(long, value_name = "N")]
     seconds: Option<f64>,
     /// Only these abuses.
@@ -20,8 +20,11 @@ pub(crate) struct Options {
     /// Connections of each abuse, each with one request on its way.
     #[arg(long, default_value_t = 16, value_name = "N")]
     pub(crate) connections: usize,
-    /// The victim's rate, as a share of what it reaches in a closed loop on this machine.
-    #[arg(long, default_value_t = 0.25, value_name = "X")]
+    /// Rounds; each does every abuse once, on a server of its own [default: 3, with --quick 1]
+    #[arg(long, value_name = "N")]
+    rounds: Option<usize>,
+    /// The victim's rate, as a share of the highest at which it is undisturbed on this machine.
+    #[arg(long, default_value_t = 0.5, value_name = "X")]
     pub(crate) share: f64,
     /// The victim's rate, in requests a second, instead.
     #[arg(long, value_name = "N")]
@@ -29,6 +32,9 @@ pub(crate) struct Options {
     /// Priority of the victim's clients, where the system allows it: lower is more.
     #[arg(long, default_value_t = -10, value_name = "N", allow_negative_numbers = true)]
     pub(crate) nice: i32,
+    /// Priority of the abuser's clients: clients elsewhere would not take the server's cores.
+    #[arg(long, default_value_t = 10, value_name = "N", allow_negative_numbers = true)]
+    pub(crate) abuser_nice: i32,
     /// Writes everything that was measured.
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
@@ -50,9 +56,16 @@ pub(crate) struct Options {
 }
 
 impl Options {
+    /// How often everything is done.
+    pub(crate) fn rounds(&self) -> Result<usize> {
+        let rounds = self.rounds.unwrap_or(if self.quick { 1 } else { 3 });
+        ensure!((1..=99).contains(&rounds), "`--rounds` is {rounds}: 1 to 99");
+        Ok(rounds)
+    }
+
     /// How long each phase takes.
     pub(crate) fn phase(&self) -> Result<Duration> {
-        let seconds = self.seconds.unwrap_or(if self.quick { 0.6 } else { 3.0 });
+        let seconds = self.seconds.unwrap_or(if self.quick { 0.6 } else { 2.0 });
         ensure!((0.5..=120.0).contains(&seconds), "`--seconds` is {seconds}: 0.5 to 120");
         ensure!((1..=200).contains(&self.connections), "`--connections` is {}: 1 to 200", self.connections);
         ensure!((0.01..=1.0).contains(&self.share), "`--share` is {}: 0.01 to 1", self.share);

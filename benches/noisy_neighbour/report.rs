@@ -65,7 +65,7 @@ impl Report {
                 victim.errors(),
                 calm.p50,
                 calm.p99,
-                victim.ratio(),
+                victim.ratio,
             )?;
         }
         Ok(())

@@ -11,11 +11,12 @@ use crate::HELLO;
 use crate::abuses::{Abuse, Guest};
 use crate::attack::{Attack, Tally, Target};
 use crate::guests;
-use crate::load::{self, Load};
 use crate::machine;
 use crate::open_loop::OpenLoop;
+use crate::phase::{Phase, between};
 use crate::process;
 use crate::spawnpoint::{Place, Spawnpoint, path_in};
+use crate::stats;
 use crate::timeline::{Phases, Times};
 use crate::wasm;
 
@@ -27,6 +28,7 @@ pub(crate) struct Plan {
     /// Of the victim.
     pub(crate) rate: f64,
     pub(crate) nice: i32,
+    pub(crate) abuser_nice: i32,
 }
 
 /// What one abuse did.
@@ -56,35 +58,74 @@ const NOISY: &str = "noisy";
 /// Connections of the victim's clients. So many that a call which takes long does not keep those behind it from being
 /// sent: with fewer, a wait of some milliseconds at the server becomes a queue at the client, and grows without end.
 pub(crate) const CLIENTS: u32 = 256;
-/// Connections in the closed loop that says what the victim reaches.
-const CLOSED: usize = 32;
+/// A p99 up to which the victim counts as undisturbed by its own load, in microseconds.
+pub(crate) const FLAT_US: f64 = 2_000.0;
+/// Where the search for the rate begins, where it gives up, and what it is multiplied with.
+const FIRST: f64 = 1_000.0;
+const LAST: f64 = 100_000.0;
+const STEP: f64 = 1.25;
 /// What the victim is called before anything is measured.
 const WARM_UP: Duration = Duration::from_millis(400);
 /// A server that is told to end may still compile; what it waits for that is not what is measured.
 const SETTINGS: &str = "[server]\ndrain_ms = 200\n";
 
-/// What the victim reaches in a closed loop, with nobody else there, in requests a second.
-pub(crate) fn capacity(place: &Place, quick: bool) -> Result<f64> {
-    let server = prepared(place, "capacity", None)?;
-    let load = Load {
+/// The highest rate at which the victim's p99 stays below [`FLAT_US`] with nobody else there, in requests a second. Twice
+/// above it, one after the other, is the end: once can be somebody else's doing.
+pub(crate) fn knee(place: &Place, nice: i32, quick: bool) -> Result<f64> {
+    let server = prepared(place, "knee", None)?;
+    let stretch = Duration::from_millis(if quick { 300 } else { 1_000 });
+    let (mut rate, mut best, mut above) = (FIRST, None, 0);
+    while above < 2 && rate < LAST {
+        let running = victim(&server, rate, nice).start();
+        std::thread::sleep(Duration::from_millis(100) + WARM_UP + stretch);
+        let (samples, first_error) = running.finish()?;
+        let phase = Phase::of(between(&samples, WARM_UP, WARM_UP + stretch));
+        ensure!(phase.errors == 0, "the victim fails undisturbed: {}", first_error.unwrap_or_default());
+        if phase.p99 <= FLAT_US {
+            (best, above) = (Some(rate), 0);
+        } else {
+            above += 1;
+        }
+        rate *= STEP;
+    }
+    best.with_context(|| {
+        format!("the victim's p99 is above {FLAT_US} us at {FIRST} requests a second already")
+    })
+}
+
+fn victim(server: &Spawnpoint, rate: f64, nice: i32) -> OpenLoop {
+    OpenLoop {
         address: server.ingress,
-        paths: vec![path_in(VICTIM, "hello")],
-        zipf: 0.0,
+        path: path_in(VICTIM, "hello"),
         expected: HELLO.to_owned(),
-        mixed: None,
-        connections: CLOSED,
-        threads: 2,
-        warm_up: Duration::from_millis(300),
-        measured: Duration::from_millis(if quick { 500 } else { 2_000 }),
-        server: server.child.pid(),
-    };
-    let measured = load::run(&load)?;
-    ensure!(
-        measured.errors == 0,
-        "the victim fails undisturbed: {}",
-        measured.first_error.unwrap_or_default()
-    );
-    Ok(measured.rps())
+        rate,
+        connections: CLIENTS,
+        nice,
+    }
+}
+
+/// One row of many of the same abuse: medians of what was measured, everything that went wrong.
+pub(crate) fn median(rows: &[Row]) -> Option<Row> {
+    let all = |of: fn(&Row) -> f64| stats::median(rows.iter().map(of));
+    let victims: Vec<Phases> = rows.iter().map(|row| row.victim).collect();
+    let mut abuser = Tally::new();
+    for (what, count) in rows.iter().flat_map(|row| &row.abuser) {
+        *abuser.entry(what.clone()).or_default() += count;
+    }
+    let first = rows.first()?;
+    Some(Row {
+        name: first.name,
+        about: first.about,
+        victim: Phases::median(&victims),
+        first_error: rows.iter().find_map(|row| row.first_error.clone()),
+        abuser,
+        server_cores: all(|row| row.server_cores),
+        load_cores: all(|row| row.load_cores),
+        other_cores: all(|row| row.other_cores),
+        other_cores_before: all(|row| row.other_cores_before),
+        peak_mib: rows.iter().map(|row| row.peak_mib).max()?,
+        left: rows.iter().map(|row| row.left).sum(),
+    })
 }
 
 pub(crate) fn run(abuse: &Abuse, plan: &Plan, place: &Place) -> Result<Row> {
@@ -96,15 +137,8 @@ pub(crate) fn run(abuse: &Abuse, plan: &Plan, place: &Place) -> Result<Row> {
         function: path_in(NOISY, "abuser").trim_end_matches('/').to_owned(),
         tenant: NOISY,
     };
-    let attack = Attack::new(abuse, &target, plan.connections)?;
-    let victim = OpenLoop {
-        address: server.ingress,
-        path: path_in(VICTIM, "hello"),
-        expected: HELLO.to_owned(),
-        rate: plan.rate,
-        connections: CLIENTS,
-        nice: plan.nice,
-    };
+    let attack = Attack::new(abuse, &target, (plan.connections, plan.abuser_nice))?;
+    let victim = victim(&server, plan.rate, plan.nice);
     let pid = server.child.pid();
     let running = victim.start();
     let start = running.start;

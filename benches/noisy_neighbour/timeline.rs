@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::open_loop::Sample;
 use crate::phase::{Phase, between};
+use crate::stats;
 
 /// When what happened, since the start of the victim's load.
 #[derive(Clone, Copy, Debug)]
@@ -24,6 +25,8 @@ pub(crate) struct Phases {
     pub(crate) undisturbed: Phase,
     pub(crate) abuse: Phase,
     pub(crate) recovery: Phase,
+    /// The p99 under abuse over the undisturbed one.
+    pub(crate) ratio: f64,
     /// From the end of the abuse until the p99 of what follows is what the bar allows; none if it never was.
     pub(crate) back_ms: Option<u64>,
 }
@@ -48,17 +51,29 @@ impl Phases {
             }
             from += STEP;
         }
+        let abuse = Phase::of(between(samples, times.abuse, times.stop));
         Self {
             undisturbed,
-            abuse: Phase::of(between(samples, times.abuse, times.stop)),
+            abuse,
+            ratio: abuse.p99 / undisturbed.p99.max(1e-9),
             recovery: Phase::of(between(samples, times.stop, times.end)),
             back_ms,
         }
     }
 
-    /// The p99 under abuse over the undisturbed one.
-    pub(crate) fn ratio(&self) -> f64 {
-        self.abuse.p99 / self.undisturbed.p99.max(1e-9)
+    /// Medians of many, of the ratio too; the errors of all.
+    pub(crate) fn median(many: &[Self]) -> Self {
+        let phase = |of: fn(&Self) -> Phase| Phase::median(&many.iter().map(of).collect::<Vec<_>>());
+        // One that was never seen to come back is the last.
+        let mut back: Vec<u64> = many.iter().map(|one| one.back_ms.unwrap_or(u64::MAX)).collect();
+        back.sort_unstable();
+        Self {
+            undisturbed: phase(|one| one.undisturbed),
+            abuse: phase(|one| one.abuse),
+            recovery: phase(|one| one.recovery),
+            ratio: stats::median(many.iter().map(|one| one.ratio)),
+            back_ms: back.get(many.len() / 2).copied().filter(|ms| *ms != u64::MAX),
+        }
     }
 
     pub(crate) fn errors(&self) -> usize {
@@ -66,6 +81,6 @@ impl Phases {
     }
 
     pub(crate) fn meets_the_bar(&self) -> bool {
-        self.errors() == 0 && self.ratio() <= BAR && self.abuse.requests > 0
+        self.errors() == 0 && self.ratio <= BAR && self.abuse.requests > 0
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::open_loop::Sample;
+use super::stats;
 
 /// Latencies of one phase, in microseconds, counted from when each request was due.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
@@ -36,6 +37,22 @@ impl Phase {
             p999: at(&took, 999),
             max: at(&took, 1_000),
             late_p99: at(&late, 990),
+        }
+    }
+}
+
+impl Phase {
+    /// Medians of many, each figure for itself; the requests and errors of all.
+    pub(crate) fn median(many: &[Self]) -> Self {
+        let middle = |of: fn(&Self) -> f64| stats::median(many.iter().map(of));
+        Self {
+            requests: many.iter().map(|phase| phase.requests).sum(),
+            errors: many.iter().map(|phase| phase.errors).sum(),
+            p50: middle(|phase| phase.p50),
+            p99: middle(|phase| phase.p99),
+            p999: middle(|phase| phase.p999),
+            max: middle(|phase| phase.max),
+            late_p99: middle(|phase| phase.late_p99),
         }
     }
 }

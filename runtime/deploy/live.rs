@@ -58,8 +58,15 @@ pub struct Live {
 /// The heaviness of a version whose recent calls all were heavy.
 const HEAVY: u32 = 1 << 10;
 
-/// The share of heavy calls among recent ones, of [`HEAVY`], after one more; each weighs a quarter of all before it.
+/// The heaviness of a version that nobody has seen a call of.
+const NEW: u32 = u32::MAX;
+
+/// The share of heavy calls among recent ones, of [`HEAVY`], after one more; each weighs a quarter of all before it. The
+/// first one decides alone: those that came with it are not waited for.
 fn heavier(seen: u32, heavy: bool) -> u32 {
+    if seen == NEW {
+        return if heavy { HEAVY } else { 0 };
+    }
     let rest = seen - seen.div_ceil(4);
     if heavy { rest + HEAVY / 4 } else { rest }
 }
@@ -108,7 +115,7 @@ impl Live {
             loading: Mutex::new(None),
             failed: AtomicU64::new(0),
             used_ns: AtomicU64::new(0),
-            heaviness: AtomicU32::new(0),
+            heaviness: AtomicU32::new(NEW),
         })
     }
 
@@ -175,7 +182,7 @@ impl Live {
         }
     }
 
-    /// Takes note of how much CPU time a call used.
+    /// Takes note of how much CPU time a call used; of one that goes on in the heavy lane, what it has used until then.
     pub fn weigh(&self, cpu_ns: u64) {
         let seen = self.heaviness.load(Relaxed);
         let heavy = cpu_ns > LIGHT_NS;
@@ -188,7 +195,8 @@ impl Live {
     /// Whether its calls are mostly heavy, so that the next one had better start as one.
     #[must_use]
     pub fn is_heavy(&self) -> bool {
-        self.heaviness.load(Relaxed) > HEAVY / 2
+        let seen = self.heaviness.load(Relaxed);
+        seen != NEW && seen > HEAVY / 2
     }
 
     /// When it was last called, on the clock of `now_ns`.

@@ -25,6 +25,8 @@ pub struct Lease {
     room: Option<Room>,
     /// Counted up when the instance has ended in the heavy lane, unseen.
     gone: Option<Arc<AtomicU32>>,
+    /// Whether the call began on this thread and went on in the heavy lane.
+    moved: bool,
     meter: Arc<Meter>,
     max_requests: u32,
     group: Group,
@@ -94,6 +96,7 @@ impl Lease {
             call: Some(call),
             room: Some(room),
             gone,
+            moved: false,
             meter,
             max_requests: terms.max_requests,
             group: terms.group,
@@ -110,6 +113,7 @@ impl Lease {
         let Poll::Ready(ended) = call.poll(cx, self.shelf.pulse()) else {
             if call.is_too_heavy() {
                 self.gone = Some(self.shelf.give_away(call, self.group));
+                self.moved = true;
                 metrics::counter!("spawnpoint_heavy_calls_total", "when" => "later").increment(1);
                 // Whoever waits for its end or its head is to be woken by the lane.
                 return match call.poll(cx, self.shelf.pulse()) {
@@ -175,6 +179,12 @@ impl Lease {
         if let Some(call) = &mut self.call {
             call.body_is_sent();
         }
+    }
+
+    /// Whether the call began on this thread and went on in the heavy lane.
+    #[must_use]
+    pub fn has_moved(&self) -> bool {
+        self.moved
     }
 
     /// How the instance came to be.

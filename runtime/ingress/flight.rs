@@ -21,6 +21,8 @@ pub struct Flight {
     pub answer_bytes: Cell<u64>,
     /// Whether a piece of the answer was made and its client has not asked for more since.
     pub client_has_a_piece: Cell<bool>,
+    /// Whether its version knows already how heavy it is.
+    pub weighed: Cell<bool>,
 }
 
 struct State {
@@ -60,6 +62,7 @@ impl Flight {
             deadline_ns,
             answer_bytes: Cell::new(0),
             client_has_a_piece: Cell::new(false),
+            weighed: Cell::new(false),
         })
     }
 
@@ -105,6 +108,12 @@ impl Flight {
     pub fn is_computing(&self) -> bool {
         let state = self.state.borrow();
         state.ended.is_none() && state.lease.as_ref().is_some_and(Lease::is_computing)
+    }
+
+    /// Whether it began as a light call and is one no more.
+    #[must_use]
+    pub fn has_moved(&self) -> bool {
+        self.state.borrow().lease.as_ref().is_some_and(Lease::has_moved)
     }
 
     /// Ends the guest if its time is up. Called by the watch.

@@ -2,6 +2,7 @@
 //! Must never answer without an id, a log line and a count, and never let an error pass unmapped.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -244,12 +245,20 @@ async fn invoke(
     live: &Live,
     headless: bool,
 ) -> Result<Response<Body>, NoHead> {
-    let mut watched = false;
+    let watched = Cell::new(false);
+    let goes_on = || {
+        if !watched.replace(true) {
+            desk.watch.flight(flight);
+        }
+        // Told at once: the calls behind it need not find it out for themselves.
+        if flight.has_moved() && !flight.weighed.replace(true) {
+            live.weigh(u64::MAX);
+        }
+    };
     let response = std::future::poll_fn(|cx| {
         let polled = flight.poll_head(cx);
-        if polled.is_pending() && !watched {
-            watched = true;
-            desk.watch.flight(flight);
+        if polled.is_pending() {
+            goes_on();
         }
         polled
     })
@@ -274,9 +283,8 @@ async fn invoke(
     let mut guest = GuestBody::new(flight.clone(), body, live.limits.response_body_bytes, declared);
     let gathered = std::future::poll_fn(|cx| {
         let polled = guest.poll_gather(cx);
-        if polled.is_pending() && !watched {
-            watched = true;
-            desk.watch.flight(flight);
+        if polled.is_pending() {
+            goes_on();
         }
         polled
     });
@@ -290,7 +298,7 @@ async fn invoke(
             if bodiless {
                 guest.send_nothing();
             }
-            if !watched {
+            if !watched.get() {
                 desk.watch.flight(flight);
             }
             Body::Guest(Box::new(guest))

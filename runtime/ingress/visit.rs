@@ -160,7 +160,9 @@ impl Visit {
         recorder::account(self, permit, outcome, (flight, used));
         account.cpu_us.increment(cpu_ns / 1_000);
         let Permit { route, live, .. } = permit;
-        live.weigh(cpu_ns);
+        if !flight.is_some_and(|flight| flight.weighed.get()) {
+            live.weigh(cpu_ns);
+        }
         let cpu_ms = cpu_ns / 1_000_000;
         if let Outcome::Completed = outcome {
             account.completed.increment(1);
