@@ -74,8 +74,15 @@ fn harness(options: &Options) -> Result<ExitCode> {
     };
     let pinning = "Nothing is pinned: a server of two threads and all clients share the cores.".to_owned();
     let machine = machine::Machine::look(cores.len(), pinning);
-    let knee = siege::knee(&place, options.nice, options.quick)?;
-    let rate = options.rate.unwrap_or(knee * options.share).max(10.0);
+    let (rate, chosen) = match options.rate {
+        Some(rate) => (rate, "as asked for".to_owned()),
+        None => {
+            let knee = siege::knee(&place, options.nice, options.quick)?;
+            let (share, flat) = (options.share * 100.0, siege::FLAT_US / 1e3);
+            let chosen = format!("{share:.0} % of the {knee:.0} up to which its p99 stays below {flat} ms");
+            ((knee * options.share).max(10.0), chosen)
+        }
+    };
     let rounds = options.rounds()?;
     let plan = Plan {
         phase,
@@ -86,10 +93,8 @@ fn harness(options: &Options) -> Result<ExitCode> {
     };
     let made = format!(
         "{phase:?} each of undisturbed, abuse, recovery, a server of its own each time; medians of {rounds} interleaved rounds, \
-         errors of all. The victim is called {rate:.0} times a second ({:.0} % of the {knee:.0} up to which its p99 stays below \
-         {} ms) over {} connections at nice {}; an abuse has {} at nice {}.",
-        rate / knee * 100.0,
-        siege::FLAT_US / 1e3,
+         errors of all. The victim is called {rate:.0} times a second ({chosen}) over {} connections at nice {}; an abuse has \
+         {} at nice {}.",
         siege::CLIENTS,
         options.nice,
         options.connections,

@@ -2,7 +2,7 @@
 //! Must never hold a program that was dropped on request, nor load one twice at once.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use arc_swap::ArcSwapOption;
 use http::HeaderValue;
@@ -15,6 +15,7 @@ use crate::engine::program::{Program, ProgramId};
 use crate::host::Grant;
 use crate::host::meter::now_ns;
 use crate::model::breaker::Rules;
+use crate::model::heaviness::Heaviness;
 use crate::model::limits::Limits;
 use crate::model::rate::Rate;
 use crate::model::retry::RetryBudget;
@@ -52,23 +53,7 @@ pub struct Live {
     /// Loads that failed.
     failed: AtomicU64,
     used_ns: AtomicU64,
-    heaviness: AtomicU32,
-}
-
-/// The heaviness of a version whose recent calls all were heavy.
-const HEAVY: u32 = 1 << 10;
-
-/// The heaviness of a version that nobody has seen a call of.
-const NEW: u32 = u32::MAX;
-
-/// The share of heavy calls among recent ones, of [`HEAVY`], after one more; each weighs a quarter of all before it. The
-/// first one decides alone: those that came with it are not waited for.
-fn heavier(seen: u32, heavy: bool) -> u32 {
-    if seen == NEW {
-        return if heavy { HEAVY } else { 0 };
-    }
-    let rest = seen - seen.div_ceil(4);
-    if heavy { rest + HEAVY / 4 } else { rest }
+    heaviness: Heaviness,
 }
 
 /// What it takes to be live.
@@ -115,7 +100,7 @@ impl Live {
             loading: Mutex::new(None),
             failed: AtomicU64::new(0),
             used_ns: AtomicU64::new(0),
-            heaviness: AtomicU32::new(NEW),
+            heaviness: Heaviness::default(),
         })
     }
 
@@ -184,19 +169,17 @@ impl Live {
 
     /// Takes note of how much CPU time a call used; of one that goes on in the heavy lane, what it has used until then.
     pub fn weigh(&self, cpu_ns: u64) {
-        let seen = self.heaviness.load(Relaxed);
-        let heavy = cpu_ns > LIGHT_NS;
-        // A version whose calls are all short pays for this look alone.
-        if heavy || seen > 0 {
-            self.heaviness.store(heavier(seen, heavy), Relaxed);
+        if cpu_ns > LIGHT_NS {
+            self.heaviness.was_heavy(now_ns() / 1_000_000_000);
+        } else {
+            self.heaviness.was_light();
         }
     }
 
-    /// Whether its calls are mostly heavy, so that the next one had better start as one.
+    /// Whether its next call had better start as a heavy one.
     #[must_use]
     pub fn is_heavy(&self) -> bool {
-        let seen = self.heaviness.load(Relaxed);
-        seen != NEW && seen > HEAVY / 2
+        self.heaviness.is_heavy()
     }
 
     /// When it was last called, on the clock of `now_ns`.

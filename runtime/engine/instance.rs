@@ -184,7 +184,10 @@ impl Call {
     /// Has the guest run in the heavy lane from now on. `gone` is counted up if its instance ends there unseen.
     pub fn give_away(&mut self, lane: &HeavyLane, group: Group, gone: &Arc<AtomicU32>) {
         match std::mem::replace(&mut self.place, Place::Over) {
-            Place::Light(run) => self.place = Place::Heavy(lane.give(group, run, gone.clone())),
+            Place::Light(run) => {
+                self.meter.charge_by_thread();
+                self.place = Place::Heavy(lane.give(group, run, gone.clone()));
+            }
             other => self.place = other,
         }
     }

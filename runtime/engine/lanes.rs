@@ -62,11 +62,10 @@ struct Job {
     owner: Mutex<Option<Waker>>,
 }
 
-struct Work {
-    run: Run,
-    done: oneshot::Sender<Ended>,
-    /// Counts instances that ended here and were not handed back.
-    gone: Arc<AtomicU32>,
+/// What is to be done, and what counts instances that ended here and were not handed back.
+enum Work {
+    Run(Run, oneshot::Sender<Ended>, Arc<AtomicU32>),
+    Waste(Box<dyn Send>, Arc<AtomicU32>),
 }
 
 impl HeavyLane {
@@ -102,16 +101,26 @@ impl HeavyLane {
     #[must_use]
     pub fn give(&self, group: Group, run: Run, gone: Arc<AtomicU32>) -> Given {
         let (done, receiver) = oneshot::channel();
+        let job = self.job(group, Work::Run(run, done, gone));
+        Given { job, done: receiver, received: false }
+    }
+
+    /// Takes over what takes long to drop. `gone` is counted up when that is done.
+    pub fn throw_away(&self, group: Group, waste: Box<dyn Send>, gone: Arc<AtomicU32>) {
+        self.job(group, Work::Waste(waste, gone));
+    }
+
+    fn job(&self, group: Group, work: Work) -> Arc<Job> {
         let job = Arc::new(Job {
             group,
             state: AtomicU8::new(QUEUED),
             left: AtomicBool::new(false),
-            work: Mutex::new(Some(Work { run, done, gone })),
+            work: Mutex::new(Some(work)),
             queue: self.0.clone(),
             owner: Mutex::default(),
         });
         self.0.push(job.clone());
-        Given { job, done: receiver, received: false }
+        job
     }
 }
 
@@ -164,22 +173,18 @@ impl Job {
         self.state.store(RUNNING, Ordering::SeqCst);
         let mut place = self.work.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(work) = place.as_mut() else { return };
-        if self.left.load(Ordering::SeqCst) {
-            self.state.store(OVER, Ordering::SeqCst);
-            if let Some(Work { run, done: _, gone }) = place.take() {
-                throw_away(run, pulse);
-                gone.fetch_add(1, Ordering::SeqCst);
-            }
-            return;
-        }
+        let run = match work {
+            Work::Run(run, ..) if !self.left.load(Ordering::SeqCst) => run,
+            _ => return self.clear(&mut place, pulse),
+        };
         let waker = Waker::from(self.clone());
-        match work.run.poll(&mut Context::from_waker(&waker), pulse) {
+        match run.poll(&mut Context::from_waker(&waker), pulse) {
             Poll::Ready(ended) => {
                 self.state.store(OVER, Ordering::SeqCst);
-                if let Some(Work { run, done, gone }) = place.take() {
+                if let Some(Work::Run(run, done, gone)) = place.take() {
                     drop(run);
                     if let Err(ended) = done.send(ended) {
-                        throw_away(Some(ended), pulse);
+                        throw_away(ended, pulse);
                         gone.fetch_add(1, Ordering::SeqCst);
                     }
                 }
@@ -194,6 +199,25 @@ impl Job {
                 }
             }
         }
+    }
+}
+
+impl Job {
+    /// Drops what there is to do instead of doing it: all of it is waste.
+    fn clear(&self, place: &mut Option<Work>, pulse: &Pulse) {
+        self.state.store(OVER, Ordering::SeqCst);
+        let gone = match place.take() {
+            Some(Work::Run(run, _, gone)) => {
+                throw_away(run, pulse);
+                gone
+            }
+            Some(Work::Waste(waste, gone)) => {
+                throw_away(waste, pulse);
+                gone
+            }
+            None => return,
+        };
+        gone.fetch_add(1, Ordering::SeqCst);
     }
 }
 

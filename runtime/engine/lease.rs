@@ -140,16 +140,16 @@ impl Lease {
                 }
                 match room {
                     Some(room) if instance.answered < self.max_requests => {
-                        self.shelf.put_back(self.program, instance, room);
+                        self.shelf.put_back(self.program, (instance, room), self.group);
                     }
-                    Some(room) => self.shelf.discard(instance, room),
+                    Some(room) => self.shelf.discard(instance, room, self.group),
                     None => drop(instance),
                 }
                 End::Returned
             }
             Ended::Failed(error, instance) => {
                 if let Some(room) = room {
-                    self.shelf.discard(instance, room);
+                    self.shelf.discard(instance, room, self.group);
                 }
                 End::Failed(verdict::of_error(&error, &self.meter))
             }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use super::instance::{Call, Instance, Remains, spawn_ahead};
-use super::lanes::{Group, HeavyLane};
+use super::lanes::{Group, HeavyLane, LIGHT_NS};
 use super::program::{Program, ProgramId, SpawnError};
 use super::room::{Room, Rooms, Share};
 use super::sizing::Sizing;
@@ -22,6 +22,10 @@ use crate::host::meter::now_ns;
 
 /// Stores in the bin above which dropping them no longer waits for the thread to be idle.
 const BIN: usize = 16;
+
+/// Bytes that an instance may have grown to and still be dropped on the thread that answers calls, whatever it did. What
+/// is above goes back to the kernel page by page, if it was touched; a short call has no time to touch much.
+const LARGE: u64 = 4 << 20;
 
 /// How long making an instance ahead of a call may take.
 const AHEAD: Duration = Duration::from_secs(2);
@@ -207,11 +211,11 @@ impl Shelf {
     }
 
     /// An instance that ended cleanly and may answer again.
-    pub fn put_back(&self, program: ProgramId, instance: Box<Instance>, mut room: Room) {
+    pub fn put_back(&self, program: ProgramId, (instance, mut room): (Box<Instance>, Room), group: Group) {
         if self.rooms.is_awaited() {
             // Whoever waits for something else gets at least its room.
             if let Err((instance, room)) = self.rooms.pass_on(program, instance, room) {
-                self.discard(instance, room);
+                self.discard(instance, room, group);
             }
             return;
         }
@@ -221,12 +225,19 @@ impl Shelf {
                 pool.reusable.push((instance, room));
             }
             // Its version was dropped while it answered.
-            None => self.discard(instance, room),
+            None => self.discard(instance, room, group),
         }
     }
 
-    /// An instance that is done. Dropped later, off the request's path.
-    pub fn discard(&self, instance: Box<Instance>, room: Room) {
+    /// An instance that is done. Dropped later, off the request's path; in the heavy lane if its call was heavy and it grew
+    /// large, because giving its memory back may take longer than a call that others wait for.
+    pub fn discard(&self, instance: Box<Instance>, room: Room, group: Group) {
+        if instance.meter().memory_peak() > LARGE && instance.meter().cpu_ns() > LIGHT_NS {
+            let gone: Arc<AtomicU32> = Arc::default();
+            self.heavy.throw_away(group, instance, gone.clone());
+            self.away.borrow_mut().push((room, gone));
+            return;
+        }
         self.bin.borrow_mut().push(Waste::Instance(instance, room));
         self.work.notify_one();
     }

@@ -59,6 +59,8 @@ pub struct Meter {
     poll_wall_ns: AtomicU64,
     /// Thread CPU time at the start of this poll; zero while the guest has not yet run for a whole tick.
     poll_cpu_ns: AtomicU64,
+    /// Whether the thread's own clock is asked for each poll.
+    by_thread: AtomicBool,
     /// Ticks that came while the guest ran.
     ticks: AtomicU32,
     cpu_exceeded: AtomicBool,
@@ -85,6 +87,13 @@ impl Meter {
         self.spent_ns.store(0, Relaxed);
         self.spawned_ns.store(0, Relaxed);
         self.ticks.store(0, Relaxed);
+        self.by_thread.store(false, Relaxed);
+    }
+
+    /// Has every poll from now on charged by the thread's own clock: on a thread that gives way to all others the clock on
+    /// the wall says nothing.
+    pub fn charge_by_thread(&self) {
+        self.by_thread.store(true, Relaxed);
     }
 
     /// Forgets the incidents of a call that ended cleanly: the next one of the same instance is not to blame.
@@ -103,7 +112,8 @@ impl Meter {
         self.poll_wall_ns.store(now_ns(), Relaxed);
         // The first poll of a call is charged by the wall clock, which costs no system call; a call that came
         // back for more is charged by the thread's own clock, so that a busy machine is not held against it.
-        let cpu = if self.ticks.load(Relaxed) > 0 { thread_cpu_ns() } else { 0 };
+        let by_thread = self.ticks.load(Relaxed) > 0 || self.by_thread.load(Relaxed);
+        let cpu = if by_thread { thread_cpu_ns() } else { 0 };
         self.poll_cpu_ns.store(cpu, Relaxed);
     }
 

@@ -2,6 +2,7 @@
 
 pub mod breaker;
 pub mod frame;
+pub mod heaviness;
 pub mod limits;
 pub mod manifest;
 pub mod name;
