@@ -62,6 +62,9 @@ mod deploying;
 // Which version answers, and for whom.
 mod activating;
 
+// A function that is to answer nobody for a while.
+mod pausing;
+
 // What is taken away is gone: routes, records, files.
 mod removing;
 

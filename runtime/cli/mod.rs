@@ -16,6 +16,7 @@ pub mod guests;
 mod internal;
 mod invoke;
 mod list;
+mod pause;
 mod print;
 mod rollback;
 mod serve;
@@ -61,6 +62,10 @@ pub enum Command {
     Versions(versions::VersionsArgs),
     /// Let an older version answer
     Rollback(rollback::RollbackArgs),
+    /// Have a function answer nobody until it is resumed
+    Pause(pause::PauseArgs),
+    /// Have a paused function answer again
+    Resume(pause::PauseArgs),
     /// Delete a function and all its versions
     Delete(delete::DeleteArgs),
     /// Call a function; prints the body
@@ -129,6 +134,8 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::List(args) => wait(list::run(args)),
         Command::Versions(args) => wait(versions::run(args)),
         Command::Rollback(args) => wait(rollback::run(args)),
+        Command::Pause(args) => wait(pause::run(args, pause::To::Paused)),
+        Command::Resume(args) => wait(pause::run(args, pause::To::Answering)),
         Command::Delete(args) => wait(delete::run(args)),
         Command::Invoke(args) => wait(invoke::run(args)),
         Command::Failures(args) => wait(failures::run(args)),

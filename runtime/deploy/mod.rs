@@ -4,6 +4,7 @@
 pub mod fuse;
 pub mod live;
 pub mod loader;
+pub mod pause;
 pub mod pipeline;
 pub mod residency;
 pub mod retire;
