@@ -168,6 +168,28 @@ fn a_catalog_that_cannot_be_read_stops_no_traffic() {
 }
 
 #[test]
+fn a_backtrace_whose_lines_cannot_be_looked_up_is_told_without_them() {
+    let server = serving();
+    server.deploy("f", &guest("located"));
+    let failed = server.call("f");
+    let path = format!("/v1/invocations/{}", failed.header("x-request-id"));
+    let told = || {
+        let answer = server.admin("GET", &path, &[], &[]);
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        answer.json()["backtrace"][0].as_str().expect("a frame").to_owned()
+    };
+    for fault in ["locate.spawn=EAGAIN", "locate.spawn=ENOMEM", "blob.open=EIO", "locate.spawn=panic"] {
+        let frame = undisturbed(&server, || {
+            server.fault(fault);
+            told()
+        });
+        assert!(frame.contains("fails @ 0x") && !frame.contains(" at "), "{fault}: {frame}");
+    }
+    server.fault("");
+    assert!(told().contains("located/src/lib.rs:"), "the next try: {}", told());
+}
+
+#[test]
 fn a_panic_of_the_storage_thread_costs_that_commit_alone() {
     let server = serving();
     for point in ["catalog.begin", "catalog.commit"] {

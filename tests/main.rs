@@ -42,6 +42,8 @@ mod limits;
 
 // What calls leave behind.
 mod records;
+// Lines of source in backtraces.
+mod lines;
 
 // Which function a request reaches, and what it is told.
 mod routing;

@@ -86,7 +86,10 @@ pub enum Command {
     Completions(completions::CompletionsArgs),
     /// Compile one upload from stdin to stdout, within limits
     #[command(name = crate::engine::compile::SUBCOMMAND, hide = true)]
-    Compile(internal::CompileArgs),
+    Compile(internal::ChildArgs),
+    /// Tell the lines of source of some instructions of one upload on stdin, within limits
+    #[command(name = crate::engine::locate::SUBCOMMAND, hide = true)]
+    Locate(internal::LocateArgs),
 }
 
 /// A mistake in what was typed that clap cannot see.
@@ -128,7 +131,8 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Serve(args) => serve::run(args),
         Command::Demo(args) => demo::run(&args),
-        Command::Compile(args) => Ok(internal::run(&args)),
+        Command::Compile(args) => Ok(internal::compile(&args)),
+        Command::Locate(args) => Ok(internal::locate(&args)),
         Command::Completions(args) => completions::run(&args),
         Command::Deploy(args) => wait(deploy::run(args)),
         Command::List(args) => wait(list::run(args)),
