@@ -73,6 +73,14 @@ fn every_command_says_it_in_words_and_in_json() {
     assert_eq!(words(&["rollback", "f"]), "version 1 of default/f answers\n");
     assert_eq!(server.call("f").header("x-spawnpoint-version"), "1");
     assert_eq!(json(&["rollback", "f", "--to", "2"])["activation"]["weights"][0]["version"], 2);
+    assert_eq!(words(&["pause", "f"]), "default/f is paused\n");
+    assert_eq!(json(&["pause", "f"])["paused"], true);
+    assert!(words(&["list"]).lines().nth(1).is_some_and(|line| line.contains("paused")));
+    assert_eq!(words(&["rollback", "f", "--to", "1"]), "version 1 of default/f answers once it is resumed\n");
+    assert_eq!(Cli::at(&server, &["invoke", "f"]).run().code, Some(1));
+    assert_eq!(words(&["resume", "f"]), "default/f answers\n");
+    assert_eq!(json(&["resume", "f"])["paused"], false);
+    assert_eq!(words(&["rollback", "f", "--to", "2"]), "version 2 of default/f answers\n");
     assert_eq!(words(&["invoke", "f"]), "ok");
     let invoked = json(&["invoke", "f", "/path"]);
     assert_eq!((&invoked["status"], &invoked["body"]), (&200.into(), &"ok".into()));
@@ -205,7 +213,10 @@ fn the_wrong_kind_of_file_is_named_before_it_is_sent() {
 fn completions_are_there_for_each_shell() {
     for (shell, sign) in [("bash", "complete -F"), ("zsh", "#compdef"), ("fish", "complete -c spawnpoint")] {
         let said = Cli::new(&["completions", shell]).ok();
-        assert!(said.out.contains(sign) && said.out.contains("rollback"), "{shell}");
+        assert!(
+            said.out.contains(sign) && said.out.contains("rollback") && said.out.contains("resume"),
+            "{shell}"
+        );
         assert!(!said.out.contains("__compile"), "{shell}: what is hidden is not completed");
         assert_eq!(Cli::new(&["completions", shell, "--json"]).ok().json()["script"], said.out);
     }

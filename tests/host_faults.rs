@@ -123,6 +123,7 @@ fn a_change_that_cannot_be_kept_is_refused_by_name_and_not_made() {
     let changes = [
         ("PUT", "/v1/tenants/acme".to_owned(), ""),
         ("PUT", format!("{}/activation", Server::path("f")), r#"{"version":1}"#),
+        ("POST", format!("{}/pause", Server::path("f")), ""),
         ("DELETE", Server::path("f"), ""),
     ];
     for (action, refusal) in [("EIO", HOST), ("ENOSPC", FULL), ("EBUSY", LOCKED)] {
@@ -137,7 +138,7 @@ fn a_change_that_cannot_be_kept_is_refused_by_name_and_not_made() {
         }
     }
     server.fault("");
-    for ((method, path, body), status) in changes.iter().zip([201, 200, 204]) {
+    for ((method, path, body), status) in changes.iter().zip([201, 200, 200, 204]) {
         assert_eq!(server.admin(method, path, &[], body.as_bytes()).status, status, "{method} {path}");
     }
 }
@@ -164,6 +165,28 @@ fn a_catalog_that_cannot_be_read_stops_no_traffic() {
     assert_eq!(server.call("f").header("x-spawnpoint-version"), "2");
     assert_eq!(server.activate("f", r#"{"version":1}"#).status, 200);
     assert_eq!(server.call("f").header("x-spawnpoint-version"), "1");
+}
+
+#[test]
+fn a_backtrace_whose_lines_cannot_be_looked_up_is_told_without_them() {
+    let server = serving();
+    server.deploy("f", &guest("located"));
+    let failed = server.call("f");
+    let path = format!("/v1/invocations/{}", failed.header("x-request-id"));
+    let told = || {
+        let answer = server.admin("GET", &path, &[], &[]);
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        answer.json()["backtrace"][0].as_str().expect("a frame").to_owned()
+    };
+    for fault in ["locate.spawn=EAGAIN", "locate.spawn=ENOMEM", "blob.open=EIO", "locate.spawn=panic"] {
+        let frame = undisturbed(&server, || {
+            server.fault(fault);
+            told()
+        });
+        assert!(frame.contains("fails @ 0x") && !frame.contains(" at "), "{fault}: {frame}");
+    }
+    server.fault("");
+    assert!(told().contains("located/src/lib.rs:"), "the next try: {}", told());
 }
 
 #[test]

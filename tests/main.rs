@@ -42,6 +42,8 @@ mod limits;
 
 // What calls leave behind.
 mod records;
+// Lines of source in backtraces.
+mod lines;
 
 // Which function a request reaches, and what it is told.
 mod routing;
@@ -61,6 +63,9 @@ mod deploying;
 
 // Which version answers, and for whom.
 mod activating;
+
+// A function that is to answer nobody for a while.
+mod pausing;
 
 // What is taken away is gone: routes, records, files.
 mod removing;

@@ -20,7 +20,7 @@ use crate::deploy::pipeline::DeployError;
 /// Say which versions answer
 ///
 /// Rolling back is activating an older version. With `if-match` (412) or `revision` (409), only if the activation is
-/// still where the caller has seen it. The answer comes when every thread has taken the change.
+/// still where the caller has seen it. A function that is paused stays paused. The answer comes when every thread has taken the change.
 #[utoipa::path(
     put,
     path = "/v1/tenants/{tenant}/functions/{function}/activation",

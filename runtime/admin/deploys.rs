@@ -35,7 +35,7 @@ pub(super) struct UploadForm {
 /// Publish a version and have it answer
 ///
 /// The body is the wasm itself (`curl -T app.wasm`), or a form with the parts `wasm` and `manifest`. The same bytes and
-/// settings again give the same version, and activate it. The answer comes when every thread has taken the change.
+/// settings again give the same version, and activate it. A function that is paused stays paused. The answer comes when every thread has taken the change.
 #[utoipa::path(
     put,
     path = "/v1/tenants/{tenant}/functions/{function}",
@@ -111,6 +111,7 @@ fn answer(admin: &Admin, done: pipeline::Deployed, receive_ms: u64) -> Response 
         tenant: function.tenant.to_string(),
         function: function.name.to_string(),
         version: version.number,
+        paused: function.paused,
         digest: version.digest.to_string(),
         url,
         urls,

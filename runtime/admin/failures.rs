@@ -14,7 +14,9 @@ use super::paging::{Page, pairs};
 use super::problem::{Code, Refusal, cut};
 use super::state::Admin;
 use super::wire::{Failures, Invocation, Phases, Problem};
+use crate::deploy::places::Known;
 use crate::host::logs::harmless;
+use crate::model::frame::Frame;
 use crate::model::outcome::Start;
 use crate::model::request_id::{NoRequestId, RequestId};
 use crate::records::{CODES, Cursor, GOOD, Record, Totals};
@@ -81,8 +83,9 @@ pub(super) async fn list(
         (found, next) = table.records.page(ledger, code, after, wanted.page.limit);
         totals = ledger.totals();
     }
+    let places = places(&admin, &found).await;
     Ok(Json(Failures {
-        failures: found.iter().map(|record| shown(record)).collect(),
+        failures: found.iter().map(|record| shown(record, &places)).collect(),
         counts: totals.by_code().map(|(code, count)| (code.to_owned(), count)).collect(),
         since: rfc3339(table.records.since_ms()),
         next: next.map(|next| hex::encode(next.to_string())),
@@ -115,7 +118,8 @@ pub(super) async fn get(
         );
         Refusal::new(Code::NoSuchRecord, detail)
     })?;
-    Ok(Json(shown(&record)))
+    let places = places(&admin, std::slice::from_ref(&record)).await;
+    Ok(Json(shown(&record, &places)))
 }
 
 /// `/v1/invocations/{request_id}`.
@@ -133,8 +137,20 @@ impl<S: Send + Sync> FromRequestParts<S> for RequestPath {
     }
 }
 
+/// The lines of source that these records' frames stand for. They are looked for only now: most records are never read.
+async fn places(admin: &Admin, records: &[Arc<Record>]) -> Known {
+    let offsets = |record: &Arc<Record>| {
+        let digest = record.digest;
+        let frames = record.backtrace.iter().filter_map(|frame| frame.offset);
+        frames.map(move |offset| (digest, offset)).collect::<Vec<_>>()
+    };
+    admin.deployer.loader().places(records.iter().flat_map(offsets)).await
+}
+
 /// A record in full; what a guest wrote is made harmless here, not when it was kept.
-fn shown(record: &Record) -> Invocation {
+fn shown(record: &Record, places: &Known) -> Invocation {
+    let place = |frame: &Frame| frame.offset.and_then(|offset| places.get(&(record.digest, offset)));
+    let told = |frame: &Frame| format!("{frame}{}", place(frame).map_or("", |place| place));
     let (limit, spent, phases) = (record.limit, record.spent, record.phases);
     Invocation {
         request_id: record.id.to_string(),
@@ -158,7 +174,7 @@ fn shown(record: &Record) -> Invocation {
             guest: ms(phases.guest_ns),
             first_byte: phases.first_byte_ns.map(ms),
         },
-        backtrace: record.backtrace.iter().map(ToString::to_string).collect(),
+        backtrace: record.backtrace.iter().map(told).collect(),
         log: record.log.iter().map(|line| harmless(line)).collect(),
     }
 }

@@ -118,6 +118,7 @@ fn shown(admin: &Admin, function: &catalog::Function) -> Function {
         urls,
         created_ms: function.created_ms,
         activation: function.activation.as_ref().map(activation),
+        paused: function.paused,
         breaker: breaker(worst.unwrap_or_default()),
     }
 }

@@ -17,6 +17,7 @@ pub mod multipart;
 mod names;
 mod openapi;
 mod paging;
+mod pause;
 mod precondition;
 mod problem;
 mod refusals;

@@ -18,7 +18,7 @@ use utoipa_axum::routes;
 use super::problem::{Code, Refusal, cut};
 use super::state::{Admin, AdminState};
 use super::{
-    activation, auth, cold, deploys, failures, functions, health, openapi, tenants, usage, versions,
+    activation, auth, cold, deploys, failures, functions, health, openapi, pause, tenants, usage, versions,
 };
 
 /// The admin API.
@@ -41,6 +41,8 @@ pub(super) fn documented() -> OpenApiRouter<Arc<Admin>> {
         .routes(routes!(deploys::deploy, functions::get, functions::delete))
         .routes(routes!(versions::list))
         .routes(routes!(activation::put))
+        .routes(routes!(pause::pause))
+        .routes(routes!(pause::resume))
         .routes(routes!(cold::post))
         .routes(routes!(failures::list))
         .routes(routes!(failures::get))

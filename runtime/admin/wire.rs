@@ -62,6 +62,9 @@ pub struct Function {
     pub created_ms: u64,
     /// Which versions answer.
     pub activation: Option<Activation>,
+    /// Whether it answers every request `503 paused` until it is resumed.
+    #[serde(default)]
+    pub paused: bool,
     /// Whether they are left alone because they fail; of several the worst.
     #[serde(default)]
     pub breaker: Breaker,
@@ -112,7 +115,7 @@ pub struct Functions {
 /// Which versions answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Activation {
-    /// One more with each change.
+    /// One more with each change, a pause and its end included.
     pub revision: u64,
     /// Each version's share.
     pub weights: Vec<Weight>,
@@ -188,6 +191,9 @@ pub struct Deployed {
     pub function: String,
     /// The version that answers now.
     pub version: VersionNumber,
+    /// Whether it answers only once the function is resumed.
+    #[serde(default)]
+    pub paused: bool,
     /// `sha256:HEX` of the uploaded bytes.
     pub digest: String,
     /// Where it answers.

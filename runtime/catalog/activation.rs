@@ -14,7 +14,7 @@ use crate::storage::Commit;
 /// Which versions answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Activation {
-    /// 1, 2, 3 within the function, one more with each change.
+    /// 1, 2, 3 within the function, one more with each change, a pause and its end included.
     pub revision: u64,
     /// At least one, by version number.
     pub weights: Vec<Weight>,

@@ -29,6 +29,9 @@ pub struct Function {
     pub next_version: u32,
     /// Which versions answer; nothing does before the first activation.
     pub activation: Option<Activation>,
+    /// Whether it is to answer nobody until it is resumed. Not there in what was stored before there were pauses.
+    #[serde(default)]
+    pub paused: bool,
 }
 
 /// What went with a function.

@@ -4,6 +4,7 @@
 mod activation;
 mod function;
 mod id;
+mod pause;
 mod publish;
 mod record;
 mod snapshot;

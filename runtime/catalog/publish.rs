@@ -159,6 +159,7 @@ impl Function {
             created_ms: now_ms(),
             next_version: 1,
             activation: None,
+            paused: false,
         }
     }
 }

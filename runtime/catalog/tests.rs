@@ -226,6 +226,47 @@ async fn an_activation_moves_only_from_where_the_caller_has_seen_it() {
 }
 
 #[tokio::test]
+async fn a_pause_moves_the_revision_and_not_the_weights() {
+    let f = fixture().await;
+    let (t, name) = (tenant("default"), function("f"));
+    let published = f.catalog.publish(&t, &name, &new(1)).await.unwrap().function;
+    let paused = f.catalog.set_paused(&t, &name, true, Some(0)).await.unwrap();
+    assert_eq!((paused.paused, paused.activation_revision()), (true, 0), "nothing is active yet");
+    assert_eq!(Function { paused: false, ..paused }, published);
+    let active = f.catalog.activate(&t, &name, &[weight(1, 1)], Some(0)).await.unwrap();
+    assert_eq!((active.paused, active.activation_revision()), (true, 1));
+    let again = f.catalog.publish_active(&t, &name, &new(2)).await.unwrap().function;
+    assert_eq!((again.paused, again.activation_revision()), (true, 2));
+    assert!(f.catalog.snapshot().await.unwrap().functions[0].function.paused);
+    let before = f.storage.revision();
+    assert_eq!(f.catalog.set_paused(&t, &name, true, None).await.unwrap(), again);
+    assert_eq!(f.storage.revision(), before, "nothing was written");
+    let resumed = f.catalog.set_paused(&t, &name, false, Some(2)).await.unwrap();
+    assert_eq!((resumed.paused, resumed.activation_revision()), (false, 3));
+    assert_eq!(resumed.activation.unwrap().weights, again.activation.unwrap().weights);
+    let error = f.catalog.set_paused(&t, &name, true, Some(2)).await.unwrap_err();
+    assert!(matches!(error, CatalogError::Conflict { expected: 2, current: 3 }), "{error}");
+    let error = f.catalog.set_paused(&t, &function("g"), true, None).await.unwrap_err();
+    assert!(matches!(error, CatalogError::NoSuchFunction { .. }));
+}
+
+#[tokio::test]
+async fn a_function_stored_before_there_were_pauses_is_not_paused() {
+    let f = fixture().await;
+    let (t, name) = (tenant("default"), function("f"));
+    let published = f.catalog.publish_active(&t, &name, &new(1)).await.unwrap().function;
+    let key = function_key(published.tenant_id, &name);
+    let (bytes, _) = f.storage.get(&key).await.unwrap().unwrap();
+    let mut stored: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+    assert_eq!(stored["format"], 1);
+    assert!(stored["record"].as_object_mut().unwrap().remove("paused").is_some());
+    let puts = vec![(key, serde_json::to_vec(&stored).unwrap())];
+    f.storage.commit(Commit { puts, ..Commit::default() }).await.unwrap();
+    assert_eq!(f.catalog.get_function(&t, &name).await.unwrap().unwrap(), published);
+    assert!(!f.catalog.snapshot().await.unwrap().functions[0].function.paused);
+}
+
+#[tokio::test]
 async fn functions_are_limited_and_a_deleted_one_comes_back_as_another() {
     let f = fixture().await;
     let t = tenant("default");

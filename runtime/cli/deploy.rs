@@ -117,9 +117,10 @@ fn watched(payload: Payload, bar: ProgressBar) -> Payload {
 
 fn summary(deployed: &Deployed, took: Duration) -> String {
     let Timings { receive_ms, componentize_ms, compile_ms, load_ms } = deployed.timings;
+    let paused = if deployed.paused { "; the function is paused: it answers once it is resumed" } else { "" };
     format!(
         "version {} answers after {} ms (receive {receive_ms}, componentize {componentize_ms}, compile {compile_ms}, \
-         load {load_ms})",
+         load {load_ms}){paused}",
         deployed.version,
         took.as_millis()
     )

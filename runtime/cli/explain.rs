@@ -66,6 +66,10 @@ pub(super) fn told(of: &Invocation) -> String {
         text.push_str(
             "  (the module has no names: build it without stripping them, in Rust `strip = \"debuginfo\"`)\n",
         );
+    } else if !of.backtrace.is_empty() && of.backtrace.iter().all(|frame| !frame.contains(" at ")) {
+        text.push_str(
+            "  (with debug information there are files and lines too: in Rust `debug = \"line-tables-only\"` and `strip = \"none\"`)\n",
+        );
     }
     listed(&mut text, "its last lines", of.log.iter().enumerate());
     text

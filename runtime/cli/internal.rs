@@ -1,14 +1,15 @@
-//! The hidden command of the children that compile. Must never do anything before the child has limited itself.
+//! The hidden commands of the children that read uploads. Must never do anything before the child has limited itself.
 
 use std::process::ExitCode;
 
 use clap::Args;
 
-use crate::engine::compile::{ChildLimits, child_main};
+use crate::engine::compile::{self, ChildLimits};
+use crate::engine::locate;
 
-/// As [`ChildLimits::arguments`] writes them.
+/// As [`ChildLimits::arguments_of`] writes them.
 #[derive(Clone, Copy, Debug, Args)]
-pub struct CompileArgs {
+pub struct ChildArgs {
     /// Address space of the process
     #[arg(long)]
     memory_bytes: u64,
@@ -17,6 +18,26 @@ pub struct CompileArgs {
     cpu_seconds: u64,
 }
 
-pub(super) fn run(args: &CompileArgs) -> ExitCode {
-    child_main(ChildLimits { memory_bytes: args.memory_bytes, cpu_seconds: args.cpu_seconds })
+/// Which instructions.
+#[derive(Clone, Debug, Args)]
+pub struct LocateArgs {
+    #[command(flatten)]
+    limits: ChildArgs,
+    /// Their places in the component's bytes
+    #[arg(long, value_delimiter = ',')]
+    at: Vec<u64>,
+}
+
+impl From<ChildArgs> for ChildLimits {
+    fn from(args: ChildArgs) -> Self {
+        Self { memory_bytes: args.memory_bytes, cpu_seconds: args.cpu_seconds }
+    }
+}
+
+pub(super) fn compile(args: &ChildArgs) -> ExitCode {
+    compile::child_main((*args).into())
+}
+
+pub(super) fn locate(args: &LocateArgs) -> ExitCode {
+    locate::child_main(args.limits.into(), &args.at)
 }

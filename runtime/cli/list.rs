@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::at::{At, Owner};
 use super::print;
-use crate::admin::wire::{Activation, BreakerState, Functions};
+use crate::admin::wire::{Activation, BreakerState, Function, Functions};
 
 /// Whose functions.
 #[derive(Clone, Debug, Args)]
@@ -29,7 +29,7 @@ pub(super) async fn run(args: ListArgs) -> anyhow::Result<ExitCode> {
     } else {
         let rows = found.functions.into_iter().map(|function| {
             let active = function.activation.as_ref().map_or_else(|| "none".to_owned(), shares);
-            let state = state(function.breaker.state).to_owned();
+            let state = state(&function).to_owned();
             vec![function.function, active, state, print::age(function.created_ms), function.url]
         });
         print::table(&["FUNCTION", "VERSION", "STATE", "AGE", "URL"], rows.collect())?;
@@ -38,8 +38,9 @@ pub(super) async fn run(args: ListArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// Whether requests reach the function.
-fn state(breaker: BreakerState) -> &'static str {
-    match breaker {
+fn state(function: &Function) -> &'static str {
+    match function.breaker.state {
+        _ if function.paused => "paused",
         BreakerState::Closed => "ok",
         BreakerState::Probing => "probing",
         BreakerState::Open => "breaker open",

@@ -16,6 +16,7 @@ pub mod guests;
 mod internal;
 mod invoke;
 mod list;
+mod pause;
 mod print;
 mod rollback;
 mod serve;
@@ -61,6 +62,10 @@ pub enum Command {
     Versions(versions::VersionsArgs),
     /// Let an older version answer
     Rollback(rollback::RollbackArgs),
+    /// Have a function answer nobody until it is resumed
+    Pause(pause::PauseArgs),
+    /// Have a paused function answer again
+    Resume(pause::PauseArgs),
     /// Delete a function and all its versions
     Delete(delete::DeleteArgs),
     /// Call a function; prints the body
@@ -81,7 +86,10 @@ pub enum Command {
     Completions(completions::CompletionsArgs),
     /// Compile one upload from stdin to stdout, within limits
     #[command(name = crate::engine::compile::SUBCOMMAND, hide = true)]
-    Compile(internal::CompileArgs),
+    Compile(internal::ChildArgs),
+    /// Tell the lines of source of some instructions of one upload on stdin, within limits
+    #[command(name = crate::engine::locate::SUBCOMMAND, hide = true)]
+    Locate(internal::LocateArgs),
 }
 
 /// A mistake in what was typed that clap cannot see.
@@ -123,12 +131,15 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Serve(args) => serve::run(args),
         Command::Demo(args) => demo::run(&args),
-        Command::Compile(args) => Ok(internal::run(&args)),
+        Command::Compile(args) => Ok(internal::compile(&args)),
+        Command::Locate(args) => Ok(internal::locate(&args)),
         Command::Completions(args) => completions::run(&args),
         Command::Deploy(args) => wait(deploy::run(args)),
         Command::List(args) => wait(list::run(args)),
         Command::Versions(args) => wait(versions::run(args)),
         Command::Rollback(args) => wait(rollback::run(args)),
+        Command::Pause(args) => wait(pause::run(args, pause::To::Paused)),
+        Command::Resume(args) => wait(pause::run(args, pause::To::Answering)),
         Command::Delete(args) => wait(delete::run(args)),
         Command::Invoke(args) => wait(invoke::run(args)),
         Command::Failures(args) => wait(failures::run(args)),

@@ -37,7 +37,8 @@ pub(super) async fn run(args: RollbackArgs) -> anyhow::Result<ExitCode> {
     if args.at.json {
         print::json(&function)?;
     } else if let Some(version) = request.version {
-        print::line(&format!("version {version} of {} answers", args.target))?;
+        let when = if function.paused { " once it is resumed" } else { "" };
+        print::line(&format!("version {version} of {} answers{when}", args.target))?;
     }
     Ok(ExitCode::SUCCESS)
 }

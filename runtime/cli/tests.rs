@@ -28,9 +28,16 @@ fn the_command_line_is_consistent() {
 #[test]
 fn what_a_child_is_started_with_is_understood() {
     let limits = crate::engine::compile::ChildLimits { memory_bytes: 5, cpu_seconds: 7 };
-    let arguments = limits.arguments();
-    let arguments: Vec<_> = arguments.iter().map(|each| each.to_str().unwrap()).collect();
-    assert!(matches!(parse(&arguments).unwrap(), Command::Compile(_)));
+    let arguments = |command| {
+        let all = limits.arguments_of(command).into_iter();
+        all.map(|each| each.into_string().unwrap()).collect::<Vec<_>>()
+    };
+    let parsed =
+        |arguments: &[String]| parse(&arguments.iter().map(String::as_str).collect::<Vec<_>>()).unwrap();
+    assert!(matches!(parsed(&arguments(crate::engine::compile::SUBCOMMAND)), Command::Compile(_)));
+    let mut locate = arguments(crate::engine::locate::SUBCOMMAND);
+    locate.extend(["--at".to_owned(), "7,65536".to_owned()]);
+    assert!(matches!(parsed(&locate), Command::Locate(_)));
 }
 
 #[test]

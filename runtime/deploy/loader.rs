@@ -13,8 +13,10 @@ use tokio::runtime::Handle;
 use wasmtime::component::Component;
 
 use super::live::Live;
+use super::places::Places;
 use crate::engine::artifact::{ArtifactId, ArtifactStore, LoadError, Tier};
 use crate::engine::compile::{CompileError, Compiled, Compiler, EngineHash, Wasm, engine_hash};
+use crate::engine::locate::Locator;
 use crate::engine::program::{Engines, LinkError, Program, ProgramId};
 use crate::host::Grant;
 use crate::model::version::{Digest, Handler, Profile};
@@ -30,6 +32,8 @@ pub struct Loader {
     artifacts: Arc<ArtifactStore>,
     blobs: Blobs,
     compiler: Compiler,
+    /// Which lines of source its instructions come from.
+    pub(super) places: Places,
     /// Where children are waited for, whichever thread asks for one.
     control: Handle,
     again: Arc<Mutex<HashMap<Digest, Again>>>,
@@ -106,7 +110,7 @@ impl Loader {
         engines: Engines,
         artifacts: ArtifactStore,
         blobs: Blobs,
-        compiler: Compiler,
+        (compiler, locator): (Compiler, Locator),
         control: Handle,
     ) -> Arc<Self> {
         Arc::new(Self {
@@ -114,6 +118,7 @@ impl Loader {
             artifacts: Arc::new(artifacts),
             blobs,
             compiler,
+            places: Places::new(locator),
             control,
             again: Arc::default(),
             resident: AtomicUsize::new(0),
@@ -124,6 +129,11 @@ impl Loader {
     #[must_use]
     pub fn blobs(&self) -> &Blobs {
         &self.blobs
+    }
+
+    /// Where children are waited for.
+    pub(super) fn control(&self) -> &Handle {
+        &self.control
     }
 
     /// Programs in memory.

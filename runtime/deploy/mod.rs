@@ -4,7 +4,9 @@
 pub mod fuse;
 pub mod live;
 pub mod loader;
+pub mod pause;
 pub mod pipeline;
+pub mod places;
 pub mod residency;
 pub mod retire;
 pub mod standing;

@@ -216,7 +216,7 @@ impl Deployer {
             live.adopt(program, &self.loader);
             live
         });
-        self.route(tenant, name, vec![(live, 1)]).await;
+        self.route(&function, vec![(live, 1)]).await;
         let unused = dropped.into_iter().map(|version| version.digest).collect();
         Ok((Deployed { function, version, created, timings }, unused))
     }
@@ -285,14 +285,14 @@ impl Deployer {
         let route = self.table.now().find(tenant.as_str(), name.as_str()).cloned();
         let old = route.map(|route| route.versions.clone()).unwrap_or_default();
         let lives = self.lives(&function, &versions, &old);
-        self.route(tenant, name, lives).await;
+        self.route(&function, lives).await;
         Ok(function)
     }
 
     /// Swaps a route and retires the versions that no longer answer.
-    async fn route(&self, tenant: &TenantName, name: &FunctionName, versions: Vec<(Arc<Live>, u32)>) {
+    async fn route(&self, function: &Function, versions: Vec<(Arc<Live>, u32)>) {
         let stays: Vec<_> = versions.iter().map(|(live, _)| live.id).collect();
-        let old = self.table.put(tenant, name, versions);
+        let old = self.table.put(&function.tenant, &function.name, versions, function.paused);
         let gone = old.iter().flat_map(|route| &route.versions).map(|(live, _)| live);
         let gone: Vec<_> = gone.filter(|live| !stays.contains(&live.id)).cloned().collect();
         self.retire(&gone).await;
@@ -308,7 +308,7 @@ impl Deployer {
             let account = self.table.accounts.of(&tenant);
             let shared = super::table::Shared::new(&self.table.records, account, &name);
             let lives = self.lives(&active.function, &active.versions, &[]);
-            super::table::Route::new(tenant, name, shared, lives)
+            super::table::Route::new((tenant, name), shared, lives, active.function.paused)
         });
         self.table.fill(routes.collect());
     }

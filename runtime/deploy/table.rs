@@ -43,6 +43,8 @@ pub struct Route {
     pub shared: Arc<Shared>,
     /// The versions that answer, each with its weight; at most eight.
     pub versions: Vec<(Arc<Live>, u32)>,
+    /// Whether it answers nobody until it is resumed.
+    pub paused: bool,
     /// Whose turn its heavy calls take: its tenant's.
     pub group: Group,
     total: u64,
@@ -105,14 +107,14 @@ impl Route {
     /// A route over these versions.
     #[must_use]
     pub fn new(
-        tenant: TenantName,
-        function: FunctionName,
+        (tenant, function): (TenantName, FunctionName),
         shared: Arc<Shared>,
         versions: Vec<(Arc<Live>, u32)>,
+        paused: bool,
     ) -> Self {
         let total = versions.iter().map(|(_, weight)| u64::from(*weight)).sum();
         let group = Group(BuildHasherDefault::<DefaultHasher>::default().hash_one(&tenant));
-        Self { tenant, function, shared, versions, group, total }
+        Self { tenant, function, shared, versions, paused, group, total }
     }
 
     /// The version whose turn it is. A route without versions answers nobody.
@@ -189,6 +191,7 @@ impl Table {
         tenant: &TenantName,
         function: &FunctionName,
         versions: Vec<(Arc<Live>, u32)>,
+        paused: bool,
     ) -> Option<Arc<Route>> {
         let _writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         let mut routes = Routes::clone(&self.routes.load());
@@ -198,7 +201,7 @@ impl Table {
             Some(old) => old.shared.clone(),
             None => Shared::new(&self.records, self.accounts.of(tenant), function),
         };
-        let route = Route::new(tenant.clone(), function.clone(), shared, versions);
+        let route = Route::new((tenant.clone(), function.clone()), shared, versions, paused);
         functions.insert(function.clone(), Arc::new(route));
         self.routes.store(Arc::new(routes));
         old

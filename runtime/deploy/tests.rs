@@ -47,9 +47,9 @@ fn names() -> (TenantName, FunctionName) {
 fn a_route_keeps_the_count_of_requests_across_activations() {
     let table = Table::new(Accounts::unlimited());
     let (tenant, function) = names();
-    assert!(table.put(&tenant, &function, vec![(live(1), 1)]).is_none());
+    assert!(table.put(&tenant, &function, vec![(live(1), 1)], false).is_none());
     let first = table.now().find("acme", "hello").unwrap().clone();
-    table.put(&tenant, &function, vec![(live(2), 1)]);
+    table.put(&tenant, &function, vec![(live(2), 1)], false);
     let second = table.now().find("acme", "hello").unwrap().clone();
     assert!(Arc::ptr_eq(&first.shared, &second.shared));
     assert_eq!(second.pick().unwrap().number, VersionNumber(2));
@@ -59,7 +59,7 @@ fn a_route_keeps_the_count_of_requests_across_activations() {
 fn a_removed_tenant_leaves_no_route_behind() {
     let table = Table::new(Accounts::unlimited());
     let (tenant, function) = names();
-    table.put(&tenant, &function, vec![(live(1), 1)]);
+    table.put(&tenant, &function, vec![(live(1), 1)], false);
     assert_eq!(table.remove_tenant(&tenant).len(), 1);
     assert!(table.now().find("acme", "hello").is_none());
     assert!(table.remove(&tenant, &function).is_none());
@@ -84,7 +84,7 @@ proptest! {
         let shared = Shared::new(&Records::default(), Accounts::unlimited().of(&tenant), &function);
         let numbered = (1u32..).zip(&weights);
         let versions = numbered.map(|(number, weight)| (live(number), *weight)).collect();
-        let route = Route::new(tenant, function, shared, versions);
+        let route = Route::new((tenant, function), shared, versions, false);
         let mut picked: HashMap<u32, f64> = HashMap::new();
         for _ in 0..10_000 {
             *picked.entry(route.pick().unwrap().number.0).or_default() += 1.0;

@@ -11,7 +11,7 @@ use std::ffi::OsString;
 use std::fmt;
 use std::io;
 use std::os::unix::process::ExitStatusExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +22,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::Semaphore;
 
+pub(in crate::engine) use child::read_upload;
 pub use child::{ChildLimits, SUBCOMMAND, child_main};
 pub use frame::Facts;
 pub use hash::{EngineHash, EngineHashError, engine_hash};
@@ -159,7 +160,7 @@ impl Compiler {
                 memory_bytes: limits.compile_memory_bytes,
                 cpu_seconds: limits.compile_cpu_s,
             }
-            .arguments(),
+            .arguments_of(SUBCOMMAND),
             wall: Duration::from_millis(limits.compile_wall_ms),
             permits: Arc::new(Semaphore::new(limits.compiles.max(1) as usize)),
         }
@@ -192,21 +193,26 @@ impl Compiler {
         };
         let not_started = |e| CompileError::host("its child could not be started", e);
         faults::at("compile.spawn").map_err(not_started)?;
-        let child = Command::new(&self.exe)
-            .arg0("spawnpoint")
-            .args(&self.arguments)
-            .env_clear()
-            .current_dir("/")
-            // A terminal's Ctrl-C is for the server, which drains; it kills what it no longer wants.
-            .process_group(0)
-            .stdin(stdin)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .map_err(not_started)?;
+        let child = command(&self.exe, &self.arguments, stdin).spawn().map_err(not_started)?;
         Ok((child, bytes))
     }
+}
+
+/// A child that is to read hostile bytes: it has nothing of ours, and goes when nobody waits for it.
+pub(in crate::engine) fn command(exe: &Path, arguments: &[OsString], stdin: Stdio) -> Command {
+    let mut command = Command::new(exe);
+    command
+        .arg0("spawnpoint")
+        .args(arguments)
+        .env_clear()
+        .current_dir("/")
+        // A terminal's Ctrl-C is for the server, which drains; it kills what it no longer wants.
+        .process_group(0)
+        .stdin(stdin)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
+    command
 }
 
 /// How a child ended and what it said before.

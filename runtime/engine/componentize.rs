@@ -170,6 +170,17 @@ pub fn componentize(bytes: &[u8]) -> Result<Componentized<'_>, Refused> {
     }
 }
 
+/// The component that an upload was compiled as, without asking whether it can be served.
+///
+/// # Errors
+/// As [`componentize`].
+pub(in crate::engine) fn component_of(bytes: &[u8]) -> Result<Cow<'_, [u8]>, Refused> {
+    match sniff::encoding(bytes)? {
+        Encoding::Component => Ok(Cow::Borrowed(bytes)),
+        Encoding::Module => core::adapt(bytes).map(Cow::Owned),
+    }
+}
+
 fn component(bytes: Cow<'_, [u8]>, source: SourceKind) -> Result<Componentized<'_>, Refused> {
     let handler = handler(&component_exports(&bytes)?)?;
     let profile = profile_of(&bytes, handler)?;

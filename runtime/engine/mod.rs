@@ -8,6 +8,7 @@ pub mod crew;
 pub mod instance;
 pub mod lanes;
 pub mod lease;
+pub mod locate;
 pub mod pool;
 pub mod profile;
 pub mod program;

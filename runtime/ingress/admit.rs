@@ -1,4 +1,4 @@
-//! Who is let in: the breaker, the rates and the number of requests at once, asked in that order.
+//! Who is let in: the pause, the breaker, the rates and the number of requests at once, asked in that order.
 //! Must never let a guest run without a permit, nor cost a request that is simply let in a lock or a look at the clock.
 
 use std::sync::Arc;
@@ -31,11 +31,14 @@ enum Seat {
 }
 
 impl Permit {
-    /// Lets a request in as far as breaker and rates go; [`Permit::sit`] is what comes next.
+    /// Lets a request in as far as pause, breaker and rates go; [`Permit::sit`] is what comes next.
     ///
     /// # Errors
-    /// [`Rejection::BreakerOpen`], [`Rejection::RateLimited`], or [`Rejection::NoRoute`] if no version is active.
+    /// [`Rejection::Paused`], [`Rejection::BreakerOpen`], [`Rejection::RateLimited`], or [`Rejection::NoRoute`] if no version is active.
     pub fn enter(route: Arc<Route>, now_ns: u64) -> Result<Self, Rejection> {
+        if route.paused {
+            return Err(Rejection::Paused);
+        }
         let live = route.pick().ok_or(Rejection::NoRoute)?.clone();
         let pass = live.fuse.enter(now_ns).map_err(|after_ms| Rejection::BreakerOpen { after_ms })?;
         let permit = Self { route, live, probe: pass == Pass::Probe, seat: Seat::Nowhere };

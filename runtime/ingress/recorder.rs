@@ -38,6 +38,7 @@ pub(super) fn account(
         tenant: permit.route.tenant.clone(),
         function: permit.route.function.clone(),
         version: permit.live.number,
+        digest: permit.live.digest,
         at_ms: records::unix_ms(),
         code: outcome.code(),
         detail: outcome.detail().to_owned(),

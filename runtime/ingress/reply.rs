@@ -33,6 +33,7 @@ fn of_rejection(rejection: &Rejection) -> Words {
         Rejection::BreakerOpen { .. } => {
             (StatusCode::SERVICE_UNAVAILABLE, "The function failed too often and is left alone for a while.")
         }
+        Rejection::Paused => (StatusCode::SERVICE_UNAVAILABLE, "The function is paused."),
         Rejection::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, "The server has no instance free."),
         Rejection::Draining => (StatusCode::SERVICE_UNAVAILABLE, "The server is going away."),
         Rejection::HostError(_) => HOST_ERROR,

@@ -98,6 +98,7 @@ fn every_end() -> (Vec<Outcome>, Vec<Rejection>) {
         Rejection::Throttled,
         Rejection::RateLimited { after_ms: 1_001 },
         Rejection::BreakerOpen { after_ms: 0 },
+        Rejection::Paused,
         Rejection::Overloaded,
         Rejection::Draining,
         Rejection::HostError(text()),
@@ -135,9 +136,10 @@ fn place_of(rejection: &Rejection) -> usize {
         Rejection::Throttled => 5,
         Rejection::RateLimited { .. } => 6,
         Rejection::BreakerOpen { .. } => 7,
-        Rejection::Overloaded => 8,
-        Rejection::Draining => 9,
-        Rejection::HostError(_) => 10,
+        Rejection::Paused => 8,
+        Rejection::Overloaded => 9,
+        Rejection::Draining => 10,
+        Rejection::HostError(_) => 11,
     }
 }
 

@@ -10,6 +10,8 @@ pub const REJECTED: &str = "spawnpoint_requests_rejected_total";
 
 /// How long a client is told to wait where nothing better is known, in milliseconds.
 const A_MOMENT: Option<u64> = Some(1_000);
+/// As [`A_MOMENT`], where it is for a person to say when: asking each second would wear out both sides.
+const A_MINUTE: Option<u64> = Some(60_000);
 
 /// Who is to blame for an end. Only what is the function's own fault weighs on its breaker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -164,6 +166,8 @@ pub enum Rejection {
         /// When it is tried again.
         after_ms: u64,
     },
+    /// Somebody has paused the function, and nobody has resumed it yet.
+    Paused,
     /// The server has no instance, or no memory, left to give.
     Overloaded,
     /// The server is going away.
@@ -195,6 +199,7 @@ impl Rejection {
             Self::Throttled => later("throttled", Client, A_MOMENT),
             Self::RateLimited { after_ms } => later("rate_limited", Client, Some(*after_ms)),
             Self::BreakerOpen { after_ms } => later("breaker_open", Function, Some(*after_ms)),
+            Self::Paused => later("paused", Function, A_MINUTE),
             Self::Overloaded => later("overloaded", Host, A_MOMENT),
             Self::Draining => later("draining", Host, A_MOMENT),
             Self::HostError(_) => Row { loud: Loud::Error, ..row("host_error", Host) },
@@ -220,6 +225,7 @@ impl Rejection {
             | Self::Throttled
             | Self::RateLimited { .. }
             | Self::BreakerOpen { .. }
+            | Self::Paused
             | Self::Overloaded
             | Self::Draining => "",
         }

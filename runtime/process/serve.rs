@@ -23,6 +23,7 @@ use crate::engine::artifact::ArtifactStore;
 use crate::engine::compile::Compiler;
 use crate::engine::crew::{self, Crew};
 use crate::engine::lanes::HeavyLane;
+use crate::engine::locate::Locator;
 use crate::engine::program::{Engines, LinkError};
 use crate::engine::ticker::Ticker;
 use crate::host::account::{Accounts, Budget};
@@ -131,8 +132,8 @@ pub async fn start(mut settings: Settings) -> Result<Running, ServeError> {
     let token = Token::open(dir.path())?;
     let ticker = Ticker::start().map_err(ServeError::Thread)?;
     let engines = Engines::new(slots, ticker.clone())?;
-    let compiler = Compiler::new(&settings.server);
-    let loader = Loader::new(engines, artifacts, blobs, compiler, Handle::current());
+    let children = (Compiler::new(&settings.server), Locator::new(&settings.server));
+    let loader = Loader::new(engines, artifacts, blobs, children, Handle::current());
     let budget = Budget::new(settings.server.memory_bytes);
     let accounts = Accounts::new(std::mem::take(&mut settings.quotas), budget);
     let table = Arc::new(Table::new(accounts));

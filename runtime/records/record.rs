@@ -5,7 +5,7 @@ use crate::model::frame::Frame;
 use crate::model::name::{FunctionName, TenantName};
 use crate::model::outcome::Start;
 use crate::model::request_id::RequestId;
-use crate::model::version::VersionNumber;
+use crate::model::version::{Digest, VersionNumber};
 
 /// One call that ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub struct Record {
     pub function: FunctionName,
     /// Which version of it.
     pub version: VersionNumber,
+    /// What that was made of: it may hold debug information.
+    pub digest: Digest,
     /// When it ended, in milliseconds since 1970.
     pub at_ms: u64,
     /// How: one of [`super::CODES`], or [`super::GOOD`].

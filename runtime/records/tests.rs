@@ -11,7 +11,7 @@ use super::{CODES, Cursor, GOOD, Ledger, Phases, Record, Records, Spent};
 use crate::model::frame::Frame;
 use crate::model::outcome::Outcome;
 use crate::model::request_id::RequestId;
-use crate::model::version::VersionNumber;
+use crate::model::version::{Digest, VersionNumber};
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -21,6 +21,7 @@ fn record(number: u64, tenant: &str, code: &'static str, padding: usize) -> Reco
         tenant: tenant.parse().unwrap(),
         function: "f".parse().unwrap(),
         version: VersionNumber(1),
+        digest: Digest([0; 32]),
         at_ms: 0,
         code,
         detail: "d".repeat(padding),

@@ -52,7 +52,7 @@ async fn the_description_is_open_and_says_what_is_not() {
             );
         }
     }
-    assert_eq!(operations, 17);
+    assert_eq!(operations, 19);
     no_dangling_reference(&api, &api);
 }
 

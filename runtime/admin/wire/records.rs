@@ -40,7 +40,8 @@ pub struct Invocation {
     pub peak_memory_bytes: u64,
     /// Where the time went.
     pub phases: Phases,
-    /// Where the guest was, innermost first: a function's name and its place in the component's bytes.
+    /// Where the guest was, innermost first: a function's name, its place in the component's bytes, and the line of its
+    /// source if what was uploaded has debug information.
     pub backtrace: Vec<String>,
     /// The last lines it printed, oldest first.
     pub log: Vec<String>,

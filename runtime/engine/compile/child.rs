@@ -24,7 +24,7 @@ const INPUT_BYTES: u64 = 512 << 20;
 /// How much the child steps back behind the threads that serve.
 const NICE: i32 = 10;
 
-/// What a child limits itself to: `__compile --memory-bytes N --cpu-seconds N`.
+/// What a child limits itself to: `COMMAND --memory-bytes N --cpu-seconds N`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ChildLimits {
     /// Address space.
@@ -36,9 +36,9 @@ pub struct ChildLimits {
 impl ChildLimits {
     /// The command line that asks for these.
     #[must_use]
-    pub fn arguments(&self) -> Vec<OsString> {
+    pub fn arguments_of(&self, command: &str) -> Vec<OsString> {
         vec![
-            SUBCOMMAND.into(),
+            command.into(),
             "--memory-bytes".into(),
             self.memory_bytes.to_string().into(),
             "--cpu-seconds".into(),
@@ -47,7 +47,10 @@ impl ChildLimits {
     }
 
     /// Puts them in force. No limit on processes: it counts all of a user's threads, the server's among them.
-    fn enforce(self) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// The system's; then nothing must be read.
+    pub(in crate::engine) fn enforce(self) -> io::Result<()> {
         // When the machine or the container runs out of memory, this process is to go and not the one that serves.
         // Nothing but that kindness is lost where /proc is not writable.
         let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
@@ -90,13 +93,22 @@ pub fn child_main(limits: ChildLimits) -> ExitCode {
 
 fn run(limits: ChildLimits) -> io::Result<()> {
     limits.enforce()?;
+    let wasm = read_upload()?;
+    let (header, artifact) = guarded(&wasm)?;
+    frame::write(io::stdout().lock(), &header, &artifact)
+}
+
+/// The upload on stdin.
+///
+/// # Errors
+/// The pipe's or the file's, or that it is longer than any upload.
+pub(in crate::engine) fn read_upload() -> io::Result<Vec<u8>> {
     let mut wasm = Vec::new();
     io::stdin().lock().take(INPUT_BYTES + 1).read_to_end(&mut wasm)?;
     if wasm.len() as u64 > INPUT_BYTES {
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, "the upload is too large"));
     }
-    let (header, artifact) = guarded(&wasm)?;
-    frame::write(io::stdout().lock(), &header, &artifact)
+    Ok(wasm)
 }
 
 /// Compiles; a panic of the tools on strange bytes is a refusal too, its message is on stderr.
