@@ -49,6 +49,9 @@ mod routing;
 mod routing_edges;
 // The fail sample under load.
 mod soak;
+// Where the time went.
+mod timing;
+
 // Programs that nobody wrote.
 mod storm;
 // Bodies in both directions, while they are made.

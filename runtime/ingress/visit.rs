@@ -3,14 +3,18 @@
 
 use std::cell::Cell;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 
 use super::admit::Permit;
 use super::flight::Flight;
+use super::timing::Timing;
 use super::{head, recorder};
+use crate::deploy::table::Route;
 use crate::host::meter::now_ns;
-use crate::model::outcome::{Loud, Outcome, Rejection, Row, Start};
+use crate::model::outcome::{Loud, Outcome, Rejection, Row};
+use crate::model::phase::Marks;
 use crate::model::request_id::RequestId;
 use crate::net::socket::Link;
 
@@ -39,27 +43,18 @@ impl Ids {
     }
 }
 
-/// When each phase ended, on the clock of `now_ns`.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Phases {
-    /// The head was whole.
-    pub began: u64,
-    /// A function was found.
-    pub routed: u64,
-    /// The request was let in, its program at hand.
-    pub admitted: u64,
-}
-
 /// A request in progress. Dropping it frees its place; [`Visit::ends`] says how it went first.
 pub struct Visit {
     /// The platform's name for it.
     pub id: RequestId,
     /// Its phases.
-    pub phases: Phases,
+    pub phases: Marks,
     /// Whether the client wants no body: it asked with HEAD.
     headless: bool,
     link: Rc<Link>,
     permit: Option<Permit>,
+    /// The function that did not let it in.
+    pub(super) refused_by: Option<Arc<Route>>,
     /// Whether its end was counted.
     told: bool,
     /// The call, so that one whose client leaves before a head is accounted for too.
@@ -76,10 +71,11 @@ impl Visit {
     pub fn new(ids: &Ids, link: &Rc<Link>, headless: bool) -> Self {
         Self {
             id: ids.next(),
-            phases: Phases { began: now_ns(), ..Phases::default() },
+            phases: Marks { began: now_ns(), ..Marks::default() },
             headless,
             link: link.clone(),
             permit: None,
+            refused_by: None,
             told: false,
             flight: None,
             head_ns: Cell::new(0),
@@ -109,10 +105,13 @@ impl Visit {
         if let Ok(id) = HeaderValue::from_bytes(&self.id.digits()) {
             headers.insert(head::REQUEST_ID, id);
         }
-        let mut timing = Timing::default();
-        self.head_ns.set(now_ns());
-        self.time(&mut timing, flight, self.head_ns.get());
-        if let Ok(timing) = HeaderValue::from_bytes(timing.text()) {
+        let head_ns = now_ns();
+        self.head_ns.set(head_ns);
+        let laps = self.phases.laps(flight.map_or(0, Flight::spawned_at_ns), head_ns);
+        let start = flight.map(Flight::start);
+        if self.tells_times()
+            && let Ok(timing) = HeaderValue::from_bytes(Timing::new(&laps, start).text())
+        {
             headers.append(SERVER_TIMING, timing);
         }
         if let (Some(flight), Some(permit)) = (flight, &self.permit) {
@@ -121,25 +120,12 @@ impl Visit {
         }
     }
 
-    fn time(&self, timing: &mut Timing, flight: Option<&Flight>, now: u64) {
-        let Phases { began, routed, admitted } = self.phases;
-        let routed = if routed == 0 { now } else { routed };
-        timing.phase("route", began, routed);
-        if admitted == 0 {
-            return;
-        }
-        timing.phase(", queue", routed, admitted);
-        if let Some(flight) = flight {
-            let spawned = flight.spawned_at_ns();
-            let spawned = if spawned == 0 { now } else { spawned };
-            timing.phase(", spawn", admitted, spawned);
-            timing.push(match flight.start() {
-                Start::Cold => ";desc=\"cold\"",
-                Start::Spawned => ";desc=\"spawned\"",
-                Start::Warm => ";desc=\"warm\"",
-                Start::Reused => ";desc=\"reused\"",
-            });
-            timing.phase(", guest", spawned, now);
+    /// Whether its function lets anybody know where the time went. What reached no function is nobody's secret.
+    fn tells_times(&self) -> bool {
+        match (&self.permit, &self.refused_by) {
+            (Some(permit), _) => permit.live.server_timing,
+            (None, Some(route)) => route.versions.iter().all(|(live, _)| live.server_timing),
+            (None, None) => true,
         }
     }
 
@@ -180,6 +166,7 @@ impl Visit {
     pub fn fails_once(&mut self, outcome: &Outcome, flight: Option<&Flight>) {
         self.tell(outcome, flight);
         self.told = false;
+        self.phases.again = now_ns();
     }
 
     /// Counts and logs why no guest ran.
@@ -204,47 +191,5 @@ impl Drop for Visit {
             self.tell(&Outcome::ClientGone, flight.as_deref());
         }
         self.link.request_ends();
-    }
-}
-
-/// A `server-timing` field in the making, without an allocation.
-struct Timing {
-    text: [u8; Self::ROOM],
-    used: usize,
-}
-
-impl Default for Timing {
-    fn default() -> Self {
-        Self { text: [0; Self::ROOM], used: 0 }
-    }
-}
-
-impl Timing {
-    /// Room for four phases of twenty digits each, with their names.
-    const ROOM: usize = 192;
-
-    fn push(&mut self, text: &str) {
-        let end = self.used + text.len();
-        if let Some(room) = self.text.get_mut(self.used..end) {
-            room.copy_from_slice(text.as_bytes());
-            self.used = end;
-        }
-    }
-
-    /// Milliseconds with three decimals, without going through floating point.
-    fn phase(&mut self, name: &str, from_ns: u64, to_ns: u64) {
-        let us = to_ns.saturating_sub(from_ns) / 1_000;
-        self.push(name);
-        self.push(";dur=");
-        let mut digits = itoa::Buffer::new();
-        self.push(digits.format(us / 1_000));
-        // A thousand more, for the zeros in front.
-        let decimals = digits.format(1_000 + us % 1_000);
-        self.push(".");
-        self.push(decimals.get(1..).unwrap_or(""));
-    }
-
-    fn text(&self) -> &[u8] {
-        self.text.get(..self.used).unwrap_or_default()
     }
 }

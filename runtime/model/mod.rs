@@ -6,6 +6,7 @@ pub mod limits;
 pub mod manifest;
 pub mod name;
 pub mod outcome;
+pub mod phase;
 pub mod rate;
 pub mod request_id;
 pub mod retry;

@@ -145,8 +145,8 @@ pub async fn start(mut settings: Settings) -> Result<Running, ServeError> {
         HeavyLane::start(settings.threads, &ticker, &Handle::current()).map_err(ServeError::Thread)?;
     let hired = hire(&face, &ticker, (settings.threads, &heavy)).map_err(ServeError::Thread)?;
     let crew = Crew::new(hired.orders);
-    let Settings { defaults, ceiling, server, breaker, .. } = settings;
-    let policy = Policy { defaults, ceiling, server, breaker };
+    let Settings { defaults, ceiling, server, breaker, server_timing, .. } = settings;
+    let policy = Policy { defaults, ceiling, server, breaker, server_timing };
     let plane = (loader, table);
     let deployer = Deployer::new(catalog, plane, crew.clone(), ticker.pulse(), policy);
     deployer.restore(deployer.catalog.snapshot().await?);
