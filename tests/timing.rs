@@ -1,6 +1,7 @@
-//! Where the time went: `server-timing` of one answer.
+//! Where the time went: `server-timing` of one answer, and the histograms of all of them at `/metrics`.
 //! Must never say how fast anything is: only that what is told adds up.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use super::support::{Answer, Config, Server, get, guest, request};
@@ -31,6 +32,44 @@ fn make_cold(server: &Server, function: &str) {
     let json = [("content-type", "application/json")];
     assert_eq!(server.admin("POST", &target, &json, br#"{"drop":"program"}"#).status, 200);
 }
+
+/// One histogram: its buckets by bound, its sum in seconds and its count.
+#[derive(Debug, Default)]
+struct Histogram {
+    buckets: Vec<(f64, u64)>,
+    sum: f64,
+    count: u64,
+}
+
+/// Every histogram at `/metrics`, by its name and its labels without `le`.
+fn histograms(server: &Server) -> BTreeMap<(String, String), Histogram> {
+    let mut all: BTreeMap<_, Histogram> = BTreeMap::new();
+    for line in get(server.admin, "/metrics").text().lines().filter(|line| line.contains("_seconds_")) {
+        let (series, value) = line.rsplit_once(' ').expect("a value");
+        let (name, labels) = series.trim_end_matches('}').split_once('{').expect("labels");
+        let (name, part) = name.rsplit_once('_').expect("a part");
+        let mut le = None;
+        let others = labels.split(',').filter(|label| match label.strip_prefix("le=") {
+            Some(bound) => {
+                le = bound.trim_matches('"').parse::<f64>().ok();
+                false
+            }
+            None => true,
+        });
+        let others = others.collect::<Vec<_>>().join(",");
+        let histogram = all.entry((name.to_owned(), others)).or_default();
+        match part {
+            "bucket" => histogram.buckets.push((le.expect("a bound"), value.parse().expect("a count"))),
+            "sum" => histogram.sum = value.parse().expect("seconds"),
+            "count" => histogram.count = value.parse().expect("a count"),
+            other => panic!("{other} in {line}"),
+        }
+    }
+    all
+}
+
+const PHASES: &str = "spawnpoint_request_phase_seconds";
+const FIRST_BYTE: &str = "spawnpoint_request_first_byte_seconds";
 
 #[test]
 fn the_phases_of_an_answer_are_all_of_the_servers_time_and_no_more_than_the_clients() {
@@ -118,4 +157,61 @@ fn an_operator_may_have_times_told_only_where_a_manifest_asks_for_it() {
     assert_ne!(server.call("tells").header("server-timing"), "");
     let refused = server.upload_with("default", "g", &guest("ok"), r#"{"server_timing": "no"}"#);
     assert_eq!(refused.code(), "invalid_manifest", "{}", refused.text());
+}
+
+#[test]
+fn every_answer_is_in_one_bucket_of_each_phase_that_it_went_through() {
+    let server = Server::with(Config::default().toml("threads = 2"));
+    server.deploy("f", &guest("ok"));
+    server.deploy_with("again", &guest("ok"), r#"{"reuse": {"max_requests": 1000}}"#);
+    let (mut by_start, mut by_phase) = (BTreeMap::new(), BTreeMap::new());
+    let (mut all_us, mut requests) = (0, 0_u64);
+    for n in 0..60 {
+        if n % 20 == 0 {
+            make_cold(&server, "f");
+        }
+        for target in ["/default/f/", "/default/again/", "/default/nobody/"] {
+            let answer = get(server.ingress, target);
+            let start = answer.header("x-spawnpoint-start");
+            let start = if start.is_empty() { "none" } else { start }.to_owned();
+            for (phase, _) in phases(&answer) {
+                *by_phase.entry((phase, start.clone())).or_insert(0_u64) += 1;
+            }
+            *by_start.entry(start).or_insert(0_u64) += 1;
+            all_us += sum_us(&answer);
+            requests += 1;
+        }
+    }
+    let starts: Vec<_> = by_start.keys().map(String::as_str).collect();
+    assert!(["cold", "none", "reused"].iter().all(|start| starts.contains(start)), "{starts:?}");
+    let found = histograms(&server);
+    for ((name, labels), Histogram { buckets, sum, count }) in &found {
+        let mut before = (0.0, 0);
+        for &(bound, so_far) in buckets {
+            assert!(bound > before.0 && so_far >= before.1, "{name} {labels}: {buckets:?}");
+            before = (bound, so_far);
+        }
+        assert_eq!(before, (f64::INFINITY, *count), "{name} {labels}");
+        assert!(*sum > 0.0, "{name} {labels}");
+    }
+    let count = |name: &str, labels: String| found.get(&(name.to_owned(), labels)).map_or(0, |one| one.count);
+    for ((phase, start), wanted) in &by_phase {
+        let labels = format!("phase=\"{phase}\",start=\"{start}\"");
+        assert_eq!(count(PHASES, labels), *wanted, "{phase} {start} of {by_phase:?}");
+    }
+    for (start, wanted) in &by_start {
+        assert_eq!(count(FIRST_BYTE, format!("start=\"{start}\"")), *wanted, "{start}");
+    }
+    let sums = |name: &str| {
+        let of = found.iter().filter(|((each, _), _)| each == name);
+        of.fold((0.0, 0), |(sum, count), (_, one)| (sum + one.sum, count + one.count))
+    };
+    let (seconds, answers) = sums(FIRST_BYTE);
+    assert_eq!(answers, requests);
+    // Phases are all of the time, and what answers said of it was cut to microseconds.
+    assert!((sums(PHASES).0 - seconds).abs() < 1e-6, "{} {seconds}", sums(PHASES).0);
+    let told = f64::from(u32::try_from(all_us).expect("not that slow")) / 1e6;
+    assert!((seconds - told).abs() <= f64::from(u32::try_from(requests).unwrap()) / 1e6 + 1e-6);
+    // Neither a function nor a tenant makes them more.
+    assert!(found.keys().all(|(_, labels)| !labels.contains("function")), "{:?}", found.keys());
 }

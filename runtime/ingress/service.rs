@@ -31,6 +31,7 @@ use crate::model::version::Handler;
 use crate::net::body::{Bounded, Teller};
 use crate::net::outbox::Outbox;
 use crate::net::socket::Link;
+use crate::telemetry::times::Times;
 
 /// What the requests of one thread share.
 pub struct Desk {
@@ -44,6 +45,8 @@ pub struct Desk {
     pub outbox: Rc<Outbox>,
     /// This thread's request ids.
     pub ids: Ids,
+    /// How long this thread's requests took.
+    pub times: Arc<Times>,
 }
 
 /// A failure before any byte of an answer.
@@ -64,19 +67,19 @@ pub async fn serve(desk: Rc<Desk>, link: Rc<Link>, request: Request<Incoming>) -
     let form = Form::of(request.headers());
     let mut visit = Visit::new(&desk.ids, &link, request.method() == Method::HEAD);
     match respond(&desk, &link, &mut visit, request).await {
-        Ok((response, flight)) => finish(visit, response, &flight),
+        Ok((response, flight)) => finish(&desk.times, visit, response, &flight),
         Err((Failure::Rejected(rejection), _)) => {
             visit.rejected(&rejection);
             let mut response = reply::rejected(&rejection, form, visit.id);
             if let Rejection::Draining = rejection {
                 response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
-            visit.mark(response.headers_mut(), None);
+            visit.mark(&desk.times, response.headers_mut(), None);
             response
         }
         Err((Failure::Failed(outcome), flight)) => {
             let mut response = reply::failed(&outcome, form, visit.id);
-            visit.mark(response.headers_mut(), flight.as_deref());
+            visit.mark(&desk.times, response.headers_mut(), flight.as_deref());
             visit.ends(&outcome, flight.as_deref());
             response
         }
@@ -84,8 +87,8 @@ pub async fn serve(desk: Rc<Desk>, link: Rc<Link>, request: Request<Incoming>) -
 }
 
 /// The last step of a request that went well: a whole answer ends here, a streamed one takes the visit along.
-fn finish(visit: Visit, mut response: Response<Body>, flight: &Flight) -> Response<Body> {
-    visit.mark(response.headers_mut(), Some(flight));
+fn finish(times: &Times, visit: Visit, mut response: Response<Body>, flight: &Flight) -> Response<Body> {
+    visit.mark(times, response.headers_mut(), Some(flight));
     match response.body_mut() {
         Body::Guest(guest) => guest.hold(visit),
         Body::Whole(_) => visit.ends(&Outcome::Completed, Some(flight)),

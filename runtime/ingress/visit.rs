@@ -17,6 +17,7 @@ use crate::model::outcome::{Loud, Outcome, Rejection, Row};
 use crate::model::phase::Marks;
 use crate::model::request_id::RequestId;
 use crate::net::socket::Link;
+use crate::telemetry::times::Times;
 
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 const START: HeaderName = HeaderName::from_static("x-spawnpoint-start");
@@ -100,8 +101,8 @@ impl Visit {
         if sits { Ok(()) } else { Box::pin(permit.wait_to_sit()).await }
     }
 
-    /// Adds what every answer carries.
-    pub fn mark(&self, headers: &mut HeaderMap, flight: Option<&Flight>) {
+    /// Adds what every answer carries, and takes note of how long it took until now.
+    pub fn mark(&self, times: &Times, headers: &mut HeaderMap, flight: Option<&Flight>) {
         if let Ok(id) = HeaderValue::from_bytes(&self.id.digits()) {
             headers.insert(head::REQUEST_ID, id);
         }
@@ -109,6 +110,7 @@ impl Visit {
         self.head_ns.set(head_ns);
         let laps = self.phases.laps(flight.map_or(0, Flight::spawned_at_ns), head_ns);
         let start = flight.map(Flight::start);
+        times.record(start, &laps);
         if self.tells_times()
             && let Ok(timing) = HeaderValue::from_bytes(Timing::new(&laps, start).text())
         {

@@ -242,7 +242,7 @@ pub enum Start {
 impl Start {
     /// The word in `x-spawnpoint-start` and in the metrics.
     #[must_use]
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Cold => "cold",
             Self::Spawned => "spawned",

@@ -56,6 +56,12 @@ pub struct Marks {
 pub struct Laps([Option<u64>; Phase::ALL.len()]);
 
 impl Laps {
+    /// One for each of [`Phase::ALL`].
+    #[must_use]
+    pub fn all(&self) -> &[Option<u64>; Phase::ALL.len()] {
+        &self.0
+    }
+
     /// Those that were reached, in order.
     pub fn reached(&self) -> impl Iterator<Item = (Phase, u64)> + '_ {
         Phase::ALL.into_iter().zip(self.0).filter_map(|(phase, ns)| Some((phase, ns?)))

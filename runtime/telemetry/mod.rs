@@ -2,3 +2,5 @@
 
 pub mod logs;
 pub mod metrics;
+pub mod text;
+pub mod times;
