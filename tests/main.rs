@@ -49,6 +49,9 @@ mod routing;
 mod routing_edges;
 // The fail sample under load.
 mod soak;
+// Whom the metrics name.
+mod metrics;
+
 // Where the time went.
 mod timing;
 

@@ -69,7 +69,7 @@ pub async fn serve(desk: Rc<Desk>, link: Rc<Link>, request: Request<Incoming>) -
     match respond(&desk, &link, &mut visit, request).await {
         Ok((response, flight)) => finish(&desk.times, visit, response, &flight),
         Err((Failure::Rejected(rejection), _)) => {
-            visit.rejected(&rejection);
+            visit.rejected(&rejection, &desk.face.table.rejected);
             let mut response = reply::rejected(&rejection, form, visit.id);
             if let Rejection::Draining = rejection {
                 response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));

@@ -17,6 +17,7 @@ use crate::model::outcome::{Loud, Outcome, Rejection, Row};
 use crate::model::phase::Marks;
 use crate::model::request_id::RequestId;
 use crate::net::socket::Link;
+use crate::telemetry::rejected::Rejected;
 use crate::telemetry::times::Times;
 
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
@@ -146,20 +147,15 @@ impl Visit {
         let used = flight.map(Flight::used).unwrap_or_default();
         let (cpu_ns, memory_peak) = (used.cpu_ns, used.memory_peak);
         recorder::account(self, permit, outcome, (flight, used));
-        account.cpu_us.increment(cpu_ns / 1_000);
         let Permit { route, live, .. } = permit;
         live.weigh(cpu_ns);
         let cpu_ms = cpu_ns / 1_000_000;
         if let Outcome::Completed = outcome {
-            account.completed.increment(1);
             tracing::debug!(id = %self.id, tenant = %route.tenant, function = %route.function, cpu_ns, "answered");
             return;
         }
-        let Row { code, metric, .. } = outcome.row();
-        let (tenant, function) = (route.tenant.to_string(), route.function.to_string());
-        metrics::counter!(metric, "tenant" => tenant, "function" => function, "code" => code).increment(1);
         if account.may_log(now_ns()) {
-            let detail = outcome.detail();
+            let (code, detail) = (outcome.code(), outcome.detail());
             tracing::info!(id = %self.id, tenant = %route.tenant, function = %route.function, version = %live.number, code, detail, cpu_ms, memory_peak, "a call failed");
         }
     }
@@ -171,11 +167,12 @@ impl Visit {
         self.phases.again = now_ns();
     }
 
-    /// Counts and logs why no guest ran.
-    pub fn rejected(&mut self, rejection: &Rejection) {
+    /// Counts and logs why no guest ran: with its function, or with those that reached none.
+    pub fn rejected(&mut self, rejection: &Rejection, unrouted: &Rejected) {
         self.told = true;
-        let Row { code, metric, loud, .. } = rejection.row();
-        metrics::counter!(metric, "code" => code).increment(1);
+        let Row { code, loud, .. } = rejection.row();
+        let route = self.permit.as_ref().map(|permit| &permit.route).or(self.refused_by.as_ref());
+        route.map_or(unrouted, |route| &route.shared.rejected).add(code);
         let why = rejection.detail();
         match loud {
             Loud::Debug => tracing::debug!(id = %self.id, code, why, "rejected"),
