@@ -51,6 +51,12 @@ mod routing;
 mod routing_edges;
 // The fail sample under load.
 mod soak;
+// Whom the metrics name.
+mod metrics;
+
+// Where the time went.
+mod timing;
+
 // Programs that nobody wrote.
 mod storm;
 // Bodies in both directions, while they are made.

@@ -70,7 +70,7 @@ fn is_record(record: &Value, code: &str, limit: Option<(&str, u64, u64)>) {
         assert!(record[number].is_number(), "{number} in {record}");
     }
     assert!(record["wall_ms"].as_f64().unwrap() > 0.0, "{record}");
-    for phase in ["route", "queue", "spawn", "guest"] {
+    for phase in ["route", "queue", "load", "spawn", "guest"] {
         assert!(record["phases"][phase].is_number(), "{phase} in {record}");
     }
     match limit {

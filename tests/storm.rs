@@ -90,8 +90,8 @@ impl Storm {
     fn case(&self, client: usize, case: u64) {
         let (kind, wasm) = program(&mut Dice::of(self.seed, case), case);
         let what = format!("case {case} ({kind:?}) of seed {}", self.seed);
-        // Names in turns: metrics keep the name of each function that ever was.
-        let function = format!("f{client}-{}", case % 50);
+        // A name that never was before: nothing may keep it.
+        let function = format!("f{client}-{case}");
         let path = Server::path(&function);
         let upload = || self.server.admin("PUT", &path, &[], &wasm);
         let answer = Self::ask(&what, COMPILE + WALL, upload);

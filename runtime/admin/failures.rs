@@ -170,6 +170,7 @@ fn shown(record: &Record, places: &Known) -> Invocation {
         phases: Phases {
             route: ms(phases.route_ns),
             queue: ms(phases.queue_ns),
+            load: ms(phases.load_ns),
             spawn: ms(phases.spawn_ns),
             guest: ms(phases.guest_ns),
             first_byte: phases.first_byte_ns.map(ms),

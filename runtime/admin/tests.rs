@@ -74,7 +74,13 @@ impl Rig {
         let children = (Compiler::new(&server), Locator::new(&server));
         let blobs = Blobs::open(&data).unwrap();
         let loader = Loader::new(engines, artifacts, blobs, children, Handle::current());
-        let policy = Policy { defaults: Limits::default(), ceiling, server, breaker: Rules::default() };
+        let policy = Policy {
+            defaults: Limits::default(),
+            ceiling,
+            server,
+            breaker: Rules::default(),
+            server_timing: true,
+        };
         let plane = (loader, Arc::new(Table::new(Accounts::unlimited())));
         let deployer = Deployer::new(catalog, plane, Crew::new(vec![]), ticker.pulse(), policy);
         let token = Token::open(data.path()).unwrap();

@@ -47,8 +47,8 @@ pub(super) fn told(of: &Invocation) -> String {
     let _ = writeln!(text, "time        {:.1} ms wall, {:.1} ms CPU", of.wall_ms, of.cpu_ms);
     let _ = write!(
         text,
-        "phases      route {:.3} ms, queue {:.3} ms, spawn {:.3} ms, guest {:.3} ms",
-        p.route, p.queue, p.spawn, p.guest
+        "phases      route {:.3} ms, queue {:.3} ms, load {:.3} ms, spawn {:.3} ms, guest {:.3} ms",
+        p.route, p.queue, p.load, p.spawn, p.guest
     );
     match p.first_byte {
         Some(ms) => drop(writeln!(text, "; first byte after {ms:.3} ms")),

@@ -45,6 +45,8 @@ pub struct Live {
     pub rate: Option<Rate>,
     /// Whether it is called at all.
     pub fuse: Fuse,
+    /// Whether its answers tell where their time went.
+    pub server_timing: bool,
     /// `x-spawnpoint-version`.
     pub header: HeaderValue,
     program: ArcSwapOption<Program>,
@@ -76,13 +78,26 @@ pub struct Facts {
     pub grant: Grant,
     /// When it is left alone.
     pub breaker: Rules,
+    /// See [`Live::server_timing`].
+    pub server_timing: bool,
 }
 
 impl Live {
     /// A version nobody has called yet.
     #[must_use]
     pub fn new(id: ProgramId, facts: Facts) -> Arc<Self> {
-        let Facts { number, digest, handler, profile, limits, max_requests, retry, grant, breaker } = facts;
+        let Facts {
+            number,
+            digest,
+            handler,
+            profile,
+            limits,
+            max_requests,
+            retry,
+            grant,
+            breaker,
+            server_timing,
+        } = facts;
         Arc::new(Self {
             id,
             number,
@@ -95,6 +110,7 @@ impl Live {
             grant,
             rate: limits.rate(),
             fuse: Fuse::new(breaker),
+            server_timing,
             header: HeaderValue::from(number.0),
             program: ArcSwapOption::empty(),
             loading: Mutex::new(None),

@@ -55,6 +55,8 @@ pub struct Policy {
     pub server: ServerLimits,
     /// When a version that fails is left alone.
     pub breaker: Rules,
+    /// Whether answers tell where their time went, where a manifest says nothing.
+    pub server_timing: bool,
 }
 
 /// What a deploy did.
@@ -364,6 +366,7 @@ impl Deployer {
             retry: version.manifest.retry.is_some_and(|choice| choice.enabled),
             grant,
             breaker,
+            server_timing: version.manifest.server_timing.unwrap_or(self.policy.server_timing),
         };
         Live::new(id, facts)
     }

@@ -16,6 +16,7 @@ use crate::host::gate::Gate;
 use crate::model::name::{FunctionName, TenantName};
 use crate::model::rate::Cell;
 use crate::records::{Ledger, Records};
+use crate::telemetry::rejected::Rejected;
 
 /// All live routes.
 pub struct Table {
@@ -25,6 +26,8 @@ pub struct Table {
     writer: Mutex<()>,
     /// What calls left behind: a function's part of it lives as long as its route.
     pub records: Records,
+    /// Requests that reached no function.
+    pub rejected: Rejected,
 }
 
 /// One state of the table.
@@ -59,11 +62,9 @@ pub struct Shared {
     /// What its tenant uses.
     pub account: Arc<Account>,
     /// How often a breaker of its versions opened.
-    pub openings: metrics::Counter,
-    /// Requests answered by the guest, well.
-    pub completed: metrics::Counter,
-    /// CPU time used, in microseconds.
-    pub cpu_us: metrics::Counter,
+    openings: AtomicU64,
+    /// Requests of it that reached no guest.
+    pub rejected: Rejected,
     /// The second in which failures were last logged, and how many were: a storm must not fill the log.
     pub logged: AtomicU64,
     /// What its calls used, and the way to their records.
@@ -79,18 +80,27 @@ impl Shared {
     /// The account of a function that has none yet.
     #[must_use]
     pub fn new(records: &Records, account: Arc<Account>, function: &FunctionName) -> Arc<Self> {
-        let labels = [("tenant", account.tenant.to_string()), ("function", function.to_string())];
         Arc::new(Self {
             gate: Gate::default(),
             cell: Cell::default(),
-            openings: metrics::counter!("spawnpoint_breaker_openings_total", &labels),
-            completed: metrics::counter!("spawnpoint_requests_completed_total", &labels),
-            cpu_us: metrics::counter!("spawnpoint_guest_cpu_microseconds_total", &labels),
+            openings: AtomicU64::new(0),
+            rejected: Rejected::default(),
             logged: AtomicU64::new(0),
             ledger: records.open(&account.tenant, function),
             turn: AtomicU32::new(0),
             account,
         })
+    }
+
+    /// Counts that a breaker of its versions opened.
+    pub fn breaker_opened(&self) {
+        self.openings.fetch_add(1, Relaxed);
+    }
+
+    /// How often one did.
+    #[must_use]
+    pub fn openings(&self) -> u64 {
+        self.openings.load(Relaxed)
     }
 
     /// Whether one more failure may be logged at this time.
@@ -165,7 +175,13 @@ impl Table {
     /// A table without routes.
     #[must_use]
     pub fn new(accounts: Arc<Accounts>) -> Self {
-        Self { accounts, routes: ArcSwap::default(), writer: Mutex::default(), records: Records::default() }
+        Self {
+            accounts,
+            routes: ArcSwap::default(),
+            writer: Mutex::default(),
+            records: Records::default(),
+            rejected: Rejected::default(),
+        }
     }
 
     /// The routes as they are now.

@@ -35,6 +35,7 @@ fn live(number: u32) -> Arc<Live> {
         retry: false,
         grant,
         breaker: Rules::default(),
+        server_timing: true,
     };
     Live::new(ProgramId::next(), facts)
 }

@@ -151,14 +151,6 @@ impl Account {
     }
 }
 
-impl Drop for Account {
-    fn drop(&mut self) {
-        // Nobody looks at it any more to set its gauge.
-        let tenant = self.tenant.to_string();
-        metrics::gauge!("spawnpoint_tenant_memory_bytes", "tenant" => tenant).set(0.0);
-    }
-}
-
 impl Accounts {
     /// No accounts yet. What each may use is in `quotas`, what all may in `budget`.
     #[must_use]

@@ -113,7 +113,7 @@ impl Permit {
             fuse.probed(now, well);
         } else if well == Some(false) && fuse.failed(now) {
             let route = &self.route;
-            route.shared.openings.increment(1);
+            route.shared.breaker_opened();
             tracing::warn!(tenant = %route.tenant, function = %route.function, version = %self.live.number, "fails too often: left alone for a while");
         }
     }

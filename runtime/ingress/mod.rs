@@ -10,6 +10,7 @@ mod recorder;
 pub mod reply;
 mod retry;
 pub mod service;
+mod timing;
 pub mod visit;
 pub mod watch;
 pub mod worker;

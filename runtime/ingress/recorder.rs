@@ -7,6 +7,7 @@ use super::visit::Visit;
 use crate::host::meter::{Used, now_ns};
 use crate::model::limits::Limits;
 use crate::model::outcome::Outcome;
+use crate::model::phase::Phase;
 use crate::records::{self, Phases, Record, Spent, Use};
 
 /// Counts a call that ended, and records it if it is to be.
@@ -84,17 +85,14 @@ fn limit(
 
 /// Where the time went; a phase that was not reached took none.
 fn phases(visit: &Visit, used: &Used, ended_ns: u64) -> Phases {
-    let began = visit.phases.began;
-    let routed = visit.phases.routed.max(began);
-    let reached = |at: u64| if at == 0 { ended_ns } else { at };
-    let admitted = reached(visit.phases.admitted);
-    let spawned = reached(used.spawned_at_ns);
+    let laps = visit.phases.laps(used.spawned_at_ns, ended_ns);
     let head_ns = visit.head_ns.get();
     Phases {
-        route_ns: routed.saturating_sub(began),
-        queue_ns: admitted.saturating_sub(routed),
-        spawn_ns: spawned.saturating_sub(admitted),
-        guest_ns: ended_ns.saturating_sub(spawned),
-        first_byte_ns: (head_ns > 0).then(|| head_ns.saturating_sub(began)),
+        route_ns: laps.of(Phase::Route),
+        queue_ns: laps.of(Phase::Queue),
+        load_ns: laps.of(Phase::Load),
+        spawn_ns: laps.of(Phase::Spawn),
+        guest_ns: laps.of(Phase::Guest),
+        first_byte_ns: (head_ns > 0).then(|| head_ns.saturating_sub(visit.phases.began)),
     }
 }

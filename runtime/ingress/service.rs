@@ -32,6 +32,7 @@ use crate::model::version::Handler;
 use crate::net::body::{Bounded, Teller};
 use crate::net::outbox::Outbox;
 use crate::net::socket::Link;
+use crate::telemetry::times::Times;
 
 /// What the requests of one thread share.
 pub struct Desk {
@@ -45,6 +46,8 @@ pub struct Desk {
     pub outbox: Rc<Outbox>,
     /// This thread's request ids.
     pub ids: Ids,
+    /// How long this thread's requests took.
+    pub times: Arc<Times>,
 }
 
 /// A failure before any byte of an answer.
@@ -65,19 +68,19 @@ pub async fn serve(desk: Rc<Desk>, link: Rc<Link>, request: Request<Incoming>) -
     let form = Form::of(request.headers());
     let mut visit = Visit::new(&desk.ids, &link, request.method() == Method::HEAD);
     match respond(&desk, &link, &mut visit, request).await {
-        Ok((response, flight)) => finish(visit, response, &flight),
+        Ok((response, flight)) => finish(&desk.times, visit, response, &flight),
         Err((Failure::Rejected(rejection), _)) => {
-            visit.rejected(&rejection);
+            visit.rejected(&rejection, &desk.face.table.rejected);
             let mut response = reply::rejected(&rejection, form, visit.id);
             if let Rejection::Draining = rejection {
                 response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
-            visit.mark(response.headers_mut(), None);
+            visit.mark(&desk.times, response.headers_mut(), None);
             response
         }
         Err((Failure::Failed(outcome), flight)) => {
             let mut response = reply::failed(&outcome, form, visit.id);
-            visit.mark(response.headers_mut(), flight.as_deref());
+            visit.mark(&desk.times, response.headers_mut(), flight.as_deref());
             visit.ends(&outcome, flight.as_deref());
             response
         }
@@ -85,8 +88,8 @@ pub async fn serve(desk: Rc<Desk>, link: Rc<Link>, request: Request<Incoming>) -
 }
 
 /// The last step of a request that went well: a whole answer ends here, a streamed one takes the visit along.
-fn finish(visit: Visit, mut response: Response<Body>, flight: &Flight) -> Response<Body> {
-    visit.mark(response.headers_mut(), Some(flight));
+fn finish(times: &Times, visit: Visit, mut response: Response<Body>, flight: &Flight) -> Response<Body> {
+    visit.mark(times, response.headers_mut(), Some(flight));
     match response.body_mut() {
         Body::Guest(guest) => guest.hold(visit),
         Body::Whole(_) => visit.ends(&Outcome::Completed, Some(flight)),
@@ -100,14 +103,16 @@ pub(super) type Answered = Result<(Response<Body>, Rc<Flight>), (Failure, Option
 async fn respond(desk: &Rc<Desk>, link: &Link, visit: &mut Visit, request: Request<Incoming>) -> Answered {
     let refused = |rejection: Rejection| (Failure::Rejected(rejection), None);
     let (mut parts, body) = request.into_parts();
-    let (permit, asked, prefix) = admit(desk, &parts, visit.phases.began).map_err(refused)?;
+    let (permit, asked, prefix) = admit(desk, &parts, visit).map_err(refused)?;
     visit.phases.routed = now_ns();
     let live = permit.live.clone();
     let group = permit.route.group;
     visit.admit(permit).await.map_err(refused)?;
-    let (program, cold) = live.program(&desk.face.loader).await.map_err(|failure| {
-        refused(Rejection::HostError(format!("version {} of {}: {failure}", live.number, live.digest)))
-    })?;
+    let (program, cold) = match live.loaded() {
+        Some(program) => (program, false),
+        // Boxed, so that a request whose program is at hand carries nothing of it.
+        None => Box::pin(load(desk, visit, &live)).await.map_err(refused)?,
+    };
     let taken = match desk.shelf.take(&program, live.limits.cpu_ms, false) {
         Some(taken) => taken,
         None => Box::pin(desk.shelf.wait(&program)).await.ok_or(Rejection::Overloaded).map_err(refused)?,
@@ -127,6 +132,16 @@ async fn respond(desk: &Rc<Desk>, link: &Link, visit: &mut Visit, request: Reque
     let limit = call.live.limits.request_body_bytes;
     call.once(visit, taken, parts, |meter| Asked::Streamed(Bounded::new(body, limit, Tell(meter.clone()))))
         .await
+}
+
+/// The program of a version that has none in memory; and whether it was loaded for this request.
+async fn load(desk: &Desk, visit: &mut Visit, live: &Live) -> Result<(Arc<Program>, bool), Rejection> {
+    let began = now_ns();
+    let loaded = live.program(&desk.face.loader).await;
+    visit.phases.load_ns = now_ns().saturating_sub(began).max(1);
+    loaded.map_err(|failure| {
+        Rejection::HostError(format!("version {} of {}: {failure}", live.number, live.digest))
+    })
 }
 
 /// One request on its way to a guest.
@@ -177,7 +192,7 @@ impl Calling<'_> {
 type Admitted = (Permit, Option<Authority>, usize);
 
 /// Everything that can be refused without a guest.
-fn admit(desk: &Desk, parts: &Parts, now_ns: u64) -> Result<Admitted, Rejection> {
+fn admit(desk: &Desk, parts: &Parts, visit: &mut Visit) -> Result<Admitted, Rejection> {
     let face = &desk.face;
     if face.is_draining() {
         return Err(Rejection::Draining);
@@ -192,11 +207,12 @@ fn admit(desk: &Desk, parts: &Parts, now_ns: u64) -> Result<Admitted, Rejection>
     let target = head::target(host.as_deref(), parts.uri.path(), &face.base_domain)?;
     let routes = face.table.now();
     let route = routes.find(target.tenant, target.function).ok_or(Rejection::NoRoute)?;
-    let permit = Permit::enter(route.clone(), now_ns)?;
     let declared = head::declared_length(&parts.headers).unwrap_or(0);
-    if declared > permit.live.limits.request_body_bytes {
-        return Err(Rejection::PayloadTooLarge);
-    }
+    let entered = Permit::enter(route.clone(), visit.phases.began).and_then(|permit| {
+        let fits = declared <= permit.live.limits.request_body_bytes;
+        if fits { Ok(permit) } else { Err(Rejection::PayloadTooLarge) }
+    });
+    let permit = entered.inspect_err(|_| visit.refused_by = Some(route.clone()))?;
     let prefix = target.prefix;
     drop(host);
     Ok((permit, asked, prefix))

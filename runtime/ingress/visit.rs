@@ -3,16 +3,22 @@
 
 use std::cell::Cell;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 
 use super::admit::Permit;
 use super::flight::Flight;
+use super::timing::Timing;
 use super::{head, recorder};
+use crate::deploy::table::Route;
 use crate::host::meter::now_ns;
-use crate::model::outcome::{Loud, Outcome, Rejection, Row, Start};
+use crate::model::outcome::{Loud, Outcome, Rejection, Row};
+use crate::model::phase::Marks;
 use crate::model::request_id::RequestId;
 use crate::net::socket::Link;
+use crate::telemetry::rejected::Rejected;
+use crate::telemetry::times::Times;
 
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 const START: HeaderName = HeaderName::from_static("x-spawnpoint-start");
@@ -39,27 +45,18 @@ impl Ids {
     }
 }
 
-/// When each phase ended, on the clock of `now_ns`.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Phases {
-    /// The head was whole.
-    pub began: u64,
-    /// A function was found.
-    pub routed: u64,
-    /// The request was let in, its program at hand.
-    pub admitted: u64,
-}
-
 /// A request in progress. Dropping it frees its place; [`Visit::ends`] says how it went first.
 pub struct Visit {
     /// The platform's name for it.
     pub id: RequestId,
     /// Its phases.
-    pub phases: Phases,
+    pub phases: Marks,
     /// Whether the client wants no body: it asked with HEAD.
     headless: bool,
     link: Rc<Link>,
     permit: Option<Permit>,
+    /// The function that did not let it in.
+    pub(super) refused_by: Option<Arc<Route>>,
     /// Whether its end was counted.
     told: bool,
     /// The call, so that one whose client leaves before a head is accounted for too.
@@ -76,10 +73,11 @@ impl Visit {
     pub fn new(ids: &Ids, link: &Rc<Link>, headless: bool) -> Self {
         Self {
             id: ids.next(),
-            phases: Phases { began: now_ns(), ..Phases::default() },
+            phases: Marks { began: now_ns(), ..Marks::default() },
             headless,
             link: link.clone(),
             permit: None,
+            refused_by: None,
             told: false,
             flight: None,
             head_ns: Cell::new(0),
@@ -104,15 +102,19 @@ impl Visit {
         if sits { Ok(()) } else { Box::pin(permit.wait_to_sit()).await }
     }
 
-    /// Adds what every answer carries.
-    pub fn mark(&self, headers: &mut HeaderMap, flight: Option<&Flight>) {
+    /// Adds what every answer carries, and takes note of how long it took until now.
+    pub fn mark(&self, times: &Times, headers: &mut HeaderMap, flight: Option<&Flight>) {
         if let Ok(id) = HeaderValue::from_bytes(&self.id.digits()) {
             headers.insert(head::REQUEST_ID, id);
         }
-        let mut timing = Timing::default();
-        self.head_ns.set(now_ns());
-        self.time(&mut timing, flight, self.head_ns.get());
-        if let Ok(timing) = HeaderValue::from_bytes(timing.text()) {
+        let head_ns = now_ns();
+        self.head_ns.set(head_ns);
+        let laps = self.phases.laps(flight.map_or(0, Flight::spawned_at_ns), head_ns);
+        let start = flight.map(Flight::start);
+        times.record(start, &laps);
+        if self.tells_times()
+            && let Ok(timing) = HeaderValue::from_bytes(Timing::new(&laps, start).text())
+        {
             headers.append(SERVER_TIMING, timing);
         }
         if let (Some(flight), Some(permit)) = (flight, &self.permit) {
@@ -121,25 +123,12 @@ impl Visit {
         }
     }
 
-    fn time(&self, timing: &mut Timing, flight: Option<&Flight>, now: u64) {
-        let Phases { began, routed, admitted } = self.phases;
-        let routed = if routed == 0 { now } else { routed };
-        timing.phase("route", began, routed);
-        if admitted == 0 {
-            return;
-        }
-        timing.phase(", queue", routed, admitted);
-        if let Some(flight) = flight {
-            let spawned = flight.spawned_at_ns();
-            let spawned = if spawned == 0 { now } else { spawned };
-            timing.phase(", spawn", admitted, spawned);
-            timing.push(match flight.start() {
-                Start::Cold => ";desc=\"cold\"",
-                Start::Spawned => ";desc=\"spawned\"",
-                Start::Warm => ";desc=\"warm\"",
-                Start::Reused => ";desc=\"reused\"",
-            });
-            timing.phase(", guest", spawned, now);
+    /// Whether its function lets anybody know where the time went. What reached no function is nobody's secret.
+    fn tells_times(&self) -> bool {
+        match (&self.permit, &self.refused_by) {
+            (Some(permit), _) => permit.live.server_timing,
+            (None, Some(route)) => route.versions.iter().all(|(live, _)| live.server_timing),
+            (None, None) => true,
         }
     }
 
@@ -158,22 +147,17 @@ impl Visit {
         let used = flight.map(Flight::used).unwrap_or_default();
         let (cpu_ns, memory_peak) = (used.cpu_ns, used.memory_peak);
         recorder::account(self, permit, outcome, (flight, used));
-        account.cpu_us.increment(cpu_ns / 1_000);
         let Permit { route, live, .. } = permit;
         if !flight.is_some_and(|flight| flight.weighed.get()) {
             live.weigh(cpu_ns);
         }
         let cpu_ms = cpu_ns / 1_000_000;
         if let Outcome::Completed = outcome {
-            account.completed.increment(1);
             tracing::debug!(id = %self.id, tenant = %route.tenant, function = %route.function, cpu_ns, "answered");
             return;
         }
-        let Row { code, metric, .. } = outcome.row();
-        let (tenant, function) = (route.tenant.to_string(), route.function.to_string());
-        metrics::counter!(metric, "tenant" => tenant, "function" => function, "code" => code).increment(1);
         if account.may_log(now_ns()) {
-            let detail = outcome.detail();
+            let (code, detail) = (outcome.code(), outcome.detail());
             tracing::info!(id = %self.id, tenant = %route.tenant, function = %route.function, version = %live.number, code, detail, cpu_ms, memory_peak, "a call failed");
         }
     }
@@ -182,13 +166,15 @@ impl Visit {
     pub fn fails_once(&mut self, outcome: &Outcome, flight: Option<&Flight>) {
         self.tell(outcome, flight);
         self.told = false;
+        self.phases.again = now_ns();
     }
 
-    /// Counts and logs why no guest ran.
-    pub fn rejected(&mut self, rejection: &Rejection) {
+    /// Counts and logs why no guest ran: with its function, or with those that reached none.
+    pub fn rejected(&mut self, rejection: &Rejection, unrouted: &Rejected) {
         self.told = true;
-        let Row { code, metric, loud, .. } = rejection.row();
-        metrics::counter!(metric, "code" => code).increment(1);
+        let Row { code, loud, .. } = rejection.row();
+        let route = self.permit.as_ref().map(|permit| &permit.route).or(self.refused_by.as_ref());
+        route.map_or(unrouted, |route| &route.shared.rejected).add(code);
         let why = rejection.detail();
         match loud {
             Loud::Debug => tracing::debug!(id = %self.id, code, why, "rejected"),
@@ -206,47 +192,5 @@ impl Drop for Visit {
             self.tell(&Outcome::ClientGone, flight.as_deref());
         }
         self.link.request_ends();
-    }
-}
-
-/// A `server-timing` field in the making, without an allocation.
-struct Timing {
-    text: [u8; Self::ROOM],
-    used: usize,
-}
-
-impl Default for Timing {
-    fn default() -> Self {
-        Self { text: [0; Self::ROOM], used: 0 }
-    }
-}
-
-impl Timing {
-    /// Room for four phases of twenty digits each, with their names.
-    const ROOM: usize = 192;
-
-    fn push(&mut self, text: &str) {
-        let end = self.used + text.len();
-        if let Some(room) = self.text.get_mut(self.used..end) {
-            room.copy_from_slice(text.as_bytes());
-            self.used = end;
-        }
-    }
-
-    /// Milliseconds with three decimals, without going through floating point.
-    fn phase(&mut self, name: &str, from_ns: u64, to_ns: u64) {
-        let us = to_ns.saturating_sub(from_ns) / 1_000;
-        self.push(name);
-        self.push(";dur=");
-        let mut digits = itoa::Buffer::new();
-        self.push(digits.format(us / 1_000));
-        // A thousand more, for the zeros in front.
-        let decimals = digits.format(1_000 + us % 1_000);
-        self.push(".");
-        self.push(decimals.get(1..).unwrap_or(""));
-    }
-
-    fn text(&self) -> &[u8] {
-        self.text.get(..self.used).unwrap_or_default()
     }
 }

@@ -33,6 +33,7 @@ use crate::net::listen::Arrival;
 use crate::net::outbox::Outbox;
 use crate::net::socket::{Link, Socket};
 use crate::tasks;
+use crate::telemetry::times::Times;
 
 /// Bytes hyper may buffer of one connection: above what a head may have, so that a large head is refused by name.
 const BUFFER: usize = 64 * 1024;
@@ -53,6 +54,8 @@ pub struct Hire {
     pub arrivals: mpsc::Receiver<Arrival>,
     /// Orders of the control plane.
     pub orders: mpsc::Receiver<Order>,
+    /// Where this thread's requests leave how long they took.
+    pub times: Arc<Times>,
     /// Differs from process to process.
     pub node: u32,
     /// Which thread this is, and of how many.
@@ -75,7 +78,7 @@ pub fn start(hire: Hire) -> io::Result<JoinHandle<()>> {
 }
 
 async fn run(hire: Hire) {
-    let Hire { face, ticker, heavy, mut arrivals, mut orders, node, index: (index, of) } = hire;
+    let Hire { face, ticker, heavy, mut arrivals, mut orders, times, node, index: (index, of) } = hire;
     let share = u32::try_from(of).unwrap_or(1).max(1);
     let bounds = Bounds {
         live: (face.limits.instances / share).max(1),
@@ -88,7 +91,7 @@ async fn run(hire: Hire) {
     let ids = Ids::new(node, u8::try_from(index).unwrap_or(u8::MAX));
     let outbox = Rc::new(Outbox::default());
     tasks::local(outbox.clone().run());
-    let desk = Rc::new(Desk { face, shelf: shelf.clone(), watch: watch.clone(), outbox, ids });
+    let desk = Rc::new(Desk { face, shelf: shelf.clone(), watch: watch.clone(), outbox, ids, times });
     tasks::local(shelf.clone().janitor());
     tasks::local(watch.clone().run(server_limits));
     let mut settle = tokio::time::interval(Duration::from_secs(1));

@@ -1,4 +1,4 @@
-//! What a developer may say beside the wasm: limits, variables, reuse, the breaker, retries.
+//! What a developer may say beside the wasm: limits, variables, reuse, the breaker, retries, times.
 //! Must never hold a secret; variables are shown to whoever may read the function.
 
 use std::collections::BTreeMap;
@@ -26,6 +26,9 @@ pub struct Manifest {
     /// Opt-in: have a call that failed answered by another instance.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry: Option<RetryChoice>,
+    /// Whether answers tell in `server-timing` where the time went; where nothing is said, as the operator decides.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server_timing: Option<bool>,
 }
 
 /// Whether failed calls are tried again: once, on a fresh instance, for methods that may be repeated, while nothing of an

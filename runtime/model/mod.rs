@@ -7,6 +7,7 @@ pub mod limits;
 pub mod manifest;
 pub mod name;
 pub mod outcome;
+pub mod phase;
 pub mod place;
 pub mod rate;
 pub mod request_id;

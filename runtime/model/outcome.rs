@@ -1,13 +1,6 @@
 //! How an invocation ended, or why none ran: two closed enums, each with one table, matched with no wildcard.
 //! Must never hold an HTTP status: that is `ingress/reply.rs`.
 
-/// Requests that a guest answered well.
-pub const COMPLETED: &str = "spawnpoint_requests_completed_total";
-/// Requests whose guest ran and failed.
-pub const FAILED: &str = "spawnpoint_requests_failed_total";
-/// Requests that reached no guest.
-pub const REJECTED: &str = "spawnpoint_requests_rejected_total";
-
 /// How long a client is told to wait where nothing better is known, in milliseconds.
 const A_MOMENT: Option<u64> = Some(1_000);
 /// As [`A_MOMENT`], where it is for a person to say when: asking each second would wear out both sides.
@@ -50,8 +43,6 @@ pub struct Row {
     pub again: bool,
     /// How it is logged.
     pub loud: Loud,
-    /// Where it is counted.
-    pub metric: &'static str,
 }
 
 /// How a guest that ran ended.
@@ -93,11 +84,10 @@ impl Outcome {
     #[must_use]
     pub fn row(&self) -> Row {
         use Blame::{Client, Function, Host, Nobody};
-        let row =
-            |code, blame| Row { code, blame, retry_ms: None, again: false, loud: Loud::Info, metric: FAILED };
+        let row = |code, blame| Row { code, blame, retry_ms: None, again: false, loud: Loud::Info };
         let again = |code, blame| Row { again: true, ..row(code, blame) };
         match self {
-            Self::Completed => Row { loud: Loud::Debug, metric: COMPLETED, ..row("ok", Nobody) },
+            Self::Completed => Row { loud: Loud::Debug, ..row("ok", Nobody) },
             Self::Trapped(_) => again("guest_trap", Function),
             Self::CpuLimit => row("cpu_limit", Function),
             Self::Timeout { client: false } => row("timeout", Function),
@@ -176,19 +166,27 @@ pub enum Rejection {
     HostError(String),
 }
 
+/// Every code of a rejection.
+pub const REJECTIONS: [&str; 11] = [
+    "no_route",
+    "bad_request",
+    "headers_too_large",
+    "uri_too_long",
+    "payload_too_large",
+    "throttled",
+    "rate_limited",
+    "breaker_open",
+    "overloaded",
+    "draining",
+    "host_error",
+];
+
 impl Rejection {
     /// The table.
     #[must_use]
     pub fn row(&self) -> Row {
         use Blame::{Client, Function, Host};
-        let row = |code, blame| Row {
-            code,
-            blame,
-            retry_ms: None,
-            again: false,
-            loud: Loud::Debug,
-            metric: REJECTED,
-        };
+        let row = |code, blame| Row { code, blame, retry_ms: None, again: false, loud: Loud::Debug };
         let later = |code, blame, retry_ms| Row { retry_ms, ..row(code, blame) };
         match self {
             Self::NoRoute => row("no_route", Client),
@@ -248,7 +246,7 @@ pub enum Start {
 impl Start {
     /// The word in `x-spawnpoint-start` and in the metrics.
     #[must_use]
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Cold => "cold",
             Self::Spawned => "spawned",

@@ -87,7 +87,7 @@ proptest! {
         cpu in proptest::option::of(any::<u64>()),
     ) {
         let limits = Overrides { cpu_ms: cpu, ..Overrides::default() };
-        let manifest = Manifest { limits, variables, reuse: max_requests.map(|max_requests| Reuse { max_requests }), breaker: None, retry: None };
+        let manifest = Manifest { limits, variables, reuse: max_requests.map(|max_requests| Reuse { max_requests }), breaker: None, retry: None, server_timing: max_requests.map(|n| n % 2 == 0) };
         if manifest.check().is_ok() {
             let bytes: usize = manifest.variables.iter().map(|(name, value)| name.len() + value.len()).sum();
             prop_assert!(manifest.variables.len() <= VARIABLES && bytes <= VARIABLE_BYTES);

@@ -2,6 +2,7 @@
 //! Must never decide anything that a floor below could.
 
 mod machine;
+mod scrape;
 mod serve;
 
 pub use serve::{Running, ServeError, start};

@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use super::machine;
+use super::scrape::Scrape;
 use crate::admin::{self, AdminState, Token};
 use crate::catalog::{Catalog, CatalogError};
 use crate::deploy::loader::Loader;
@@ -29,10 +30,10 @@ use crate::engine::ticker::Ticker;
 use crate::host::account::{Accounts, Budget};
 use crate::ingress::Face;
 use crate::ingress::worker::{self, Hire};
-use crate::model::breaker::Phase;
 use crate::net::listen::{self, HANDOVER, Seat};
 use crate::settings::Settings;
 use crate::storage::{Blobs, DataDir, DataDirError, FileError, Storage, StorageError};
+use crate::telemetry::times::Times;
 use crate::{faults, settings, tasks, telemetry};
 
 /// A server that accepts.
@@ -138,16 +139,16 @@ pub async fn start(mut settings: Settings) -> Result<Running, ServeError> {
     let accounts = Accounts::new(std::mem::take(&mut settings.quotas), budget);
     let table = Arc::new(Table::new(accounts));
     let base = settings.base_domain.clone();
-    let looked_at = table.clone();
     let face = Face::new(table.clone(), loader.clone(), settings.server, base);
 
     watch_threads(&ticker, &table);
     let heavy =
         HeavyLane::start(settings.threads, &ticker, &Handle::current()).map_err(ServeError::Thread)?;
     let hired = hire(&face, &ticker, (settings.threads, &heavy)).map_err(ServeError::Thread)?;
+    let scrape = Scrape { counted: metrics, table: table.clone(), times: hired.times };
     let crew = Crew::new(hired.orders);
-    let Settings { defaults, ceiling, server, breaker, .. } = settings;
-    let policy = Policy { defaults, ceiling, server, breaker };
+    let Settings { defaults, ceiling, server, breaker, server_timing, .. } = settings;
+    let policy = Policy { defaults, ceiling, server, breaker, server_timing };
     let plane = (loader, table);
     let deployer = Deployer::new(catalog, plane, crew.clone(), ticker.pulse(), policy);
     deployer.restore(deployer.catalog.snapshot().await?);
@@ -166,10 +167,7 @@ pub async fn start(mut settings: Settings) -> Result<Running, ServeError> {
         deployer: deployer.clone(),
         token,
         addresses: admin::Addresses::new(ingress, &settings.base_domain, settings.base_domain_is_set),
-        metrics: Arc::new(move || {
-            gauge(&looked_at);
-            metrics.render()
-        }),
+        metrics: Arc::new(move || scrape.text()),
         ready: ready.clone(),
     };
     // Operators are answered until the ingress is empty: a draining server says that it is not ready.
@@ -195,22 +193,6 @@ fn write_address(dir: &std::path::Path, admin: SocketAddr) {
     }
 }
 
-/// Sets what is not counted as it happens, but looked at when somebody asks.
-#[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
-fn gauge(table: &Table) {
-    let budget = table.accounts.budget();
-    metrics::gauge!("spawnpoint_memory_bytes").set(budget.used() as f64);
-    metrics::gauge!("spawnpoint_memory_budget_bytes").set(budget.most() as f64);
-    for account in table.accounts.all() {
-        let tenant = account.tenant.to_string();
-        metrics::gauge!("spawnpoint_tenant_memory_bytes", "tenant" => tenant).set(account.bytes() as f64);
-    }
-    let routes = table.now();
-    let lives = routes.all().flat_map(|route| &route.versions);
-    let open = lives.filter(|(live, _)| live.fuse.phase() != Phase::Closed).count();
-    metrics::gauge!("spawnpoint_breakers_open").set(open as f64);
-}
-
 /// Says which function a thread is stuck in. Told by the epoch thread, which no guest and no runtime can hold up.
 fn watch_threads(ticker: &Ticker, table: &Arc<Table>) {
     let table = table.clone();
@@ -229,26 +211,30 @@ struct Hired {
     seats: Vec<Seat>,
     orders: Vec<mpsc::Sender<crew::Order>>,
     workers: Vec<JoinHandle<()>>,
+    times: Vec<Arc<Times>>,
 }
 
 fn hire(face: &Arc<Face>, ticker: &Arc<Ticker>, (threads, heavy): (usize, &HeavyLane)) -> io::Result<Hired> {
-    let mut hired = Hired { seats: vec![], orders: vec![], workers: vec![] };
+    let mut hired = Hired { seats: vec![], orders: vec![], workers: vec![], times: vec![] };
     let mut node = [0; 4];
     getrandom::fill(&mut node).map_err(io::Error::other)?;
     for index in 0..threads {
         let (sender, arrivals) = mpsc::channel(HANDOVER);
         let (orders, ordered) = mpsc::channel(crew::QUEUE);
+        let times = Arc::<Times>::default();
         hired.workers.push(worker::start(Hire {
             face: face.clone(),
             ticker: ticker.clone(),
             heavy: heavy.clone(),
             arrivals,
             orders: ordered,
+            times: times.clone(),
             node: u32::from_le_bytes(node),
             index: (index, threads),
         })?);
         hired.seats.push(Seat { sender, open: Arc::default() });
         hired.orders.push(orders);
+        hired.times.push(times);
     }
     Ok(hired)
 }

@@ -67,8 +67,10 @@ pub struct Spent {
 pub struct Phases {
     /// To find the function.
     pub route_ns: u64,
-    /// To have its program at hand.
+    /// To have a place, and an instance or room for one.
     pub queue_ns: u64,
+    /// To have its program in memory, where it was not.
+    pub load_ns: u64,
     /// To have an instance.
     pub spawn_ns: u64,
     /// From there to the guest's end.

@@ -33,6 +33,8 @@ pub struct Settings {
     pub threads: usize,
     /// Whether the kernel may be asked which pages of a slot were written, where that is safe.
     pub scan_pages: bool,
+    /// Whether answers tell where their time went, where a manifest says nothing.
+    pub server_timing: bool,
     /// What is logged.
     pub log: LogSettings,
     /// Bounds of the server.

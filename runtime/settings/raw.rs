@@ -31,6 +31,8 @@ pub struct RawSettings {
     pub threads: Option<usize>,
     /// See [`Settings::scan_pages`].
     pub scan_pages: ScanPages,
+    /// See [`Settings::server_timing`].
+    pub server_timing: Option<bool>,
     /// See [`LogSettings`].
     pub log: RawLog,
     /// `[server]`: see [`ServerLimits`].
@@ -178,6 +180,7 @@ impl Flags {
             base_domain_is_set,
             threads,
             scan_pages: raw.scan_pages == ScanPages::Auto,
+            server_timing: raw.server_timing.unwrap_or(true),
             log: LogSettings {
                 filter: self.log.or(raw.log.filter).unwrap_or_else(|| "info".to_owned()),
                 json: self.log_json.or(json).unwrap_or(false),

@@ -2,3 +2,6 @@
 
 pub mod logs;
 pub mod metrics;
+pub mod rejected;
+pub mod text;
+pub mod times;

@@ -52,8 +52,10 @@ pub struct Invocation {
 pub struct Phases {
     /// To find the function.
     pub route: f64,
-    /// To have its program at hand.
+    /// To have a place, and an instance or room for one.
     pub queue: f64,
+    /// To have its program in memory, where it was not.
+    pub load: f64,
     /// To have an instance.
     pub spawn: f64,
     /// From there to the guest's end.
