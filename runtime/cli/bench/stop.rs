@@ -22,7 +22,7 @@ impl Stop {
             // A second signal changes nothing: every wait from here on is short or bounded.
             loop {
                 ends.wait().await;
-                print::note("still ending: what was deployed is being removed");
+                print::note("still ending: what was deployed is removed first");
             }
         });
         Ok(Self(seen))
