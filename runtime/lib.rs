@@ -31,7 +31,8 @@ pub mod deploy;
 pub mod admin;
 pub mod ingress;
 
-// Floor 7: which processes exist; wiring; shutdown.
+// Floor 7: which processes exist; wiring; shutdown | load from outside, and what came of it.
+pub mod bench;
 pub mod process;
 
 // Floor 8: what a person types.

@@ -112,6 +112,9 @@ mod rollback_under_load;
 // The commands, as a script sees them.
 mod cli;
 
+// The load, the cold calls and the crowd that a user measures with.
+mod bench;
+
 // The demo, as a newcomer sees it.
 mod demo;
 

@@ -11,7 +11,7 @@ const FLOORS: [&[&str]; 9] = [
     &["engine"],
     &["deploy"],
     &["admin", "ingress"],
-    &["process"],
+    &["process", "bench"],
     &["cli"],
 ];
 

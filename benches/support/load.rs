@@ -12,6 +12,7 @@ use hdrhistogram::Histogram;
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 use serde::{Deserialize, Serialize};
+use spawnpoint::bench::zipf::Zipf;
 
 use super::answer::{self, Expected, Verdict};
 use super::process;
@@ -73,7 +74,7 @@ const PATIENCE: u64 = 1_000;
 struct Client<'a> {
     load: &'a Load,
     requests: &'a [Vec<u8>],
-    pick: Pick,
+    pick: Zipf,
     /// What has been sent, modulo a hundred.
     turn: u32,
     expected: Expected,
@@ -93,13 +94,6 @@ struct Connection {
     sent: Instant,
     /// Whether what is on its way is to fail.
     fails: bool,
-}
-
-/// Which function is asked next.
-struct Pick {
-    /// The chance of this path or one before it, of 2^32.
-    up_to: Vec<u64>,
-    random: u64,
 }
 
 /// Runs the load and returns what came of it.
@@ -156,7 +150,7 @@ impl<'a> Client<'a> {
         Ok(Self {
             load,
             requests,
-            pick: Pick::new(load.paths.len(), load.zipf, index),
+            pick: Zipf::new(load.paths.len(), load.zipf, index as u64),
             turn: 0,
             expected: Expected::new(&load.expected),
             times: histogram()?,
@@ -215,7 +209,7 @@ impl<'a> Client<'a> {
         connection.fails = self.next_fails();
         let request = match self.requests.last() {
             Some(last) if connection.fails => last,
-            _ => &self.requests[self.pick.next()],
+            _ => &self.requests[self.pick.pick()],
         };
         connection.filled = 0;
         connection.sent = now;
@@ -279,33 +273,5 @@ impl<'a> Client<'a> {
             return Ok(());
         }
         self.send(connection, now)
-    }
-}
-
-impl Pick {
-    fn new(paths: usize, exponent: f64, seed: usize) -> Self {
-        #[expect(clippy::cast_precision_loss, reason = "there are fewer functions than 2^52")]
-        let weights: Vec<f64> = (1..=paths).map(|rank| (rank as f64).powf(-exponent)).collect();
-        let sum: f64 = weights.iter().sum();
-        let mut so_far = 0.0;
-        let up_to = weights.iter().map(|weight| {
-            so_far += weight;
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 2^32")]
-            let share = (so_far / sum * 4_294_967_296.0) as u64;
-            share
-        });
-        Self { up_to: up_to.collect(), random: 0x9e37_79b9_7f4a_7c15 ^ (seed as u64 + 1) }
-    }
-
-    fn next(&mut self) -> usize {
-        if self.up_to.len() == 1 {
-            return 0;
-        }
-        // xorshift64: good enough for choosing, and a nanosecond.
-        self.random ^= self.random << 13;
-        self.random ^= self.random >> 7;
-        self.random ^= self.random << 17;
-        let random = self.random >> 32;
-        self.up_to.partition_point(|up_to| *up_to <= random).min(self.up_to.len() - 1)
     }
 }

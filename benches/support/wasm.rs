@@ -18,15 +18,7 @@ pub(crate) fn wat(name: &str) -> Result<Vec<u8>> {
     Ok(wat::parse_file(folder.join(format!("{name}.wat")))?)
 }
 
-/// The same component with other bytes: a custom section says which copy it is.
+/// The same component with other bytes.
 pub(crate) fn salted(wasm: &[u8], number: usize) -> Vec<u8> {
-    const NAME: &[u8] = b"salt";
-    let payload = format!("{number:016x}");
-    let section = 1 + NAME.len() + payload.len();
-    let mut salted = wasm.to_vec();
-    // Section 0, its length, the length of its name: each below 128, so one byte of LEB128.
-    salted.extend_from_slice(&[0, u8::try_from(section).unwrap_or(127), 4]);
-    salted.extend_from_slice(NAME);
-    salted.extend_from_slice(payload.as_bytes());
-    salted
+    spawnpoint::bench::salt::salted(wasm, number as u64)
 }

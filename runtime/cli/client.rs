@@ -232,6 +232,9 @@ impl ClientError {
             Self::Refused { code, .. } if code == "no_such_tenant" => {
                 Some("create it with `spawnpoint tenant create TENANT`".to_owned())
             }
+            Self::Refused { code, .. } if code == "no_such_function" => Some(
+                "see what there is with `spawnpoint list`, of another tenant with --tenant TENANT".to_owned(),
+            ),
             _ => None,
         }
     }

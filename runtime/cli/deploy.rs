@@ -34,7 +34,7 @@ pub struct DeployArgs {
 }
 
 /// How long an upload may take to be received, compiled and proven; the server bounds each of these tighter.
-const PATIENCE: Duration = Duration::from_mins(10);
+pub(super) const PATIENCE: Duration = Duration::from_mins(10);
 /// Characters of a DNS label.
 const LABEL: usize = 63;
 

@@ -36,6 +36,14 @@ pub(super) fn read_manifest(path: &Path) -> anyhow::Result<Manifest> {
 
 /// The body of a deploy with a manifest, and its content type.
 pub(super) fn body(manifest: &Manifest, file: File, length: u64) -> anyhow::Result<(Payload, HeaderValue)> {
+    around(manifest, |payload| payload.file(file, length))
+}
+
+/// The body of a deploy with a manifest, whose wasm `add` adds, and its content type.
+pub(super) fn around(
+    manifest: &Manifest,
+    add: impl FnOnce(Payload) -> Payload,
+) -> anyhow::Result<(Payload, HeaderValue)> {
     let mut random = [0; 16];
     getrandom::fill(&mut random).map_err(|error| anyhow!("the system has no random bytes: {error}"))?;
     let boundary = format!("spawnpoint-{}", hex::encode(random));
@@ -46,8 +54,7 @@ pub(super) fn body(manifest: &Manifest, file: File, length: u64) -> anyhow::Resu
          --{boundary}\r\ncontent-disposition: form-data; name=\"wasm\"; filename=\"app.wasm\"\r\n\
          content-type: application/wasm\r\n\r\n"
     );
-    let payload =
-        Payload::default().bytes(before).file(file, length).bytes(format!("\r\n--{boundary}--\r\n"));
+    let payload = add(Payload::default().bytes(before)).bytes(format!("\r\n--{boundary}--\r\n"));
     let content_type = HeaderValue::try_from(format!("multipart/form-data; boundary={boundary}"))?;
     Ok((payload, content_type))
 }

@@ -2,6 +2,7 @@
 //! Must never need a terminal, nor write to stdout anything but what was asked for.
 
 mod at;
+mod bench;
 mod client;
 mod cold;
 mod completions;
@@ -78,6 +79,8 @@ pub enum Command {
     Usage(usage::UsageArgs),
     /// Drop what is kept ready for a function, so that the next call starts cold
     Cold(cold::ColdArgs),
+    /// Measure a URL or a function under load, cold, or among many
+    Bench(bench::BenchArgs),
     /// List tenants
     Tenants(tenants::TenantsArgs),
     /// Create or delete a tenant
@@ -146,6 +149,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Explain(args) => wait(explain::run(args)),
         Command::Usage(args) => wait(usage::run(args)),
         Command::Cold(args) => wait(cold::run(args)),
+        Command::Bench(args) => wait(bench::run(args)),
         Command::Tenants(args) => wait(tenants::list(args)),
         Command::Tenant(args) => wait(tenants::run(args)),
     }

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use comfy_table::{LineStyle, Table, presets};
 use serde::Serialize;
 
+use super::bench::BenchError;
 use super::client::ClientError;
 
 /// Nobody reads stdout any more.
@@ -66,7 +67,8 @@ pub(super) fn note(text: &str) {
 /// Says why a command failed, with every cause, and what to do about it.
 pub(super) fn error(error: &anyhow::Error) {
     note(&format!("error: {error:#}"));
-    if let Some(hint) = error.downcast_ref().and_then(ClientError::hint) {
+    let hint = error.downcast_ref().and_then(ClientError::hint);
+    if let Some(hint) = hint.or_else(|| error.downcast_ref().map(BenchError::hint)) {
         note(&format!("hint: {hint}"));
     }
 }

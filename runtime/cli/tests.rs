@@ -8,7 +8,7 @@ use clap::{CommandFactory as _, Parser as _};
 
 use super::at::At;
 use super::client::{ClientError, Origin, Token};
-use super::{Cli, Command, Usage, deploy, diagnose, exit_code, form, invoke, print, rollback};
+use super::{Cli, Command, Usage, bench, deploy, diagnose, exit_code, form, invoke, print, rollback};
 use crate::admin::wire::Version;
 use crate::model::limits::Limits;
 use crate::model::manifest::{Manifest, Reuse};
@@ -95,6 +95,28 @@ fn a_header_is_a_name_and_a_value() {
     assert!(invoke::field("x-time").unwrap_err().contains("NAME: VALUE"));
     assert!(invoke::field("a b: c").is_err());
     assert!(invoke::field("a: b\r\nc: d").is_err());
+}
+
+#[test]
+fn how_long_a_load_lasts_has_a_unit() {
+    let duration = |text| bench::duration(text).ok().map(|duration| duration.as_millis());
+    assert_eq!(
+        ["10s", "500ms", "2m", "1h", "1.5", "0.5s"].map(duration),
+        [10_000, 500, 120_000, 3_600_000, 1_500, 500].map(Some)
+    );
+    for wrong in ["", "s", "0s", "-1s", "2h", "1d", "1 s", "infs", "NaN", "1e3h", "1é"] {
+        assert_eq!(duration(wrong), None, "{wrong}");
+    }
+}
+
+#[test]
+fn what_is_measured_is_a_url_a_file_or_a_function() {
+    for good in ["http://h:1/a?b", "./a", "a.wasm", "hello-2"] {
+        assert!(parse(&["bench", good]).is_ok(), "{good}");
+    }
+    for wrong in ["http://h h/", "Hello", "-", ""] {
+        assert_eq!(parse(&["bench", wrong]).unwrap_err().exit_code(), 2, "{wrong}");
+    }
 }
 
 #[test]

@@ -79,6 +79,19 @@ struct TempPath(PathBuf);
 
 /// Bytes collected before they go to a blocking thread, so that small chunks cost no hop each.
 const BUFFER_BYTES: usize = 256 * 1024;
+/// Of the data directory.
+const FOLDER: &str = "blobs";
+
+/// Where the blob is, or would be, in the data directory of a server: for who may look, and holds no lock.
+#[must_use]
+pub fn kept_at(dir: &Path, digest: Digest) -> PathBuf {
+    below(&dir.join(FOLDER), digest)
+}
+
+fn below(blobs: &Path, digest: Digest) -> PathBuf {
+    let hex = digest.hex();
+    blobs.join(&hex[..2]).join(hex)
+}
 
 impl Blobs {
     /// Opens the folders, makes them if they are missing, and removes what an interrupted process left half
@@ -88,7 +101,7 @@ impl Blobs {
     /// What the file system says.
     pub fn open(dir: &DataDir) -> Result<Self, FileError> {
         let folders =
-            Folders { blobs: dir.path().join("blobs"), temp: dir.path().join("tmp"), _dir: dir.clone() };
+            Folders { blobs: dir.path().join(FOLDER), temp: dir.path().join("tmp"), _dir: dir.clone() };
         make_folder(&folders.blobs)?;
         make_folder(&folders.temp)?;
         sync_folder(dir.path())?;
@@ -220,8 +233,7 @@ impl BlobWriter {
 
 impl Folders {
     fn path(&self, digest: Digest) -> PathBuf {
-        let hex = digest.hex();
-        self.blobs.join(&hex[..2]).join(hex)
+        below(&self.blobs, digest)
     }
 
     fn create_temp(&self) -> Result<Partial, BlobError> {

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
-pub use blobs::{BlobError, BlobInfo, BlobWriter, Blobs};
+pub use blobs::{BlobError, BlobInfo, BlobWriter, Blobs, kept_at};
 pub use dir::{DataDir, DataDirError, FileError};
 
 /// One database of keys and values; a clone is another handle to the same one.
