@@ -10,7 +10,7 @@ use tokio::sync::Mutex;
 
 use super::fuse::Fuse;
 use super::loader::{LoadFailure, Loader};
-use crate::engine::lanes::LIGHT_NS;
+use crate::engine::lanes::HEAVY_NS;
 use crate::engine::program::{Program, ProgramId};
 use crate::host::Grant;
 use crate::host::meter::now_ns;
@@ -183,13 +183,18 @@ impl Live {
         }
     }
 
-    /// Takes note of how much CPU time a call used; of one that goes on in the heavy lane, what it has used until then.
-    pub fn weigh(&self, cpu_ns: u64) {
-        if cpu_ns > LIGHT_NS {
-            self.heaviness.was_heavy(now_ns() / 1_000_000_000);
-        } else {
-            self.heaviness.was_light();
+    /// Takes note of how much CPU time a call used that has ended.
+    pub fn weigh(&self, cpu_ns: u64, began_heavy: bool, calls: impl FnOnce() -> u64) {
+        match (cpu_ns > HEAVY_NS, began_heavy) {
+            (false, _) => self.heaviness.was_light(),
+            (true, true) => self.heaviness.was_heavy(),
+            (true, false) => self.heaviness.surprised(calls()),
         }
+    }
+
+    /// Takes note of a call that goes on in the heavy lane, the last of so many.
+    pub fn surprises(&self, calls: u64) {
+        self.heaviness.surprised(calls);
     }
 
     /// Whether its next call had better start as a heavy one.

@@ -14,7 +14,7 @@ use wasmtime_wasi_http::p2::bindings::http::types::Scheme;
 use wasmtime_wasi_http::p3;
 use wasmtime_wasi_http::{WasiBody, WasiHttpView};
 
-use super::lanes::{Given, Group, HeavyLane, LIGHT_TICKS};
+use super::lanes::{Given, Group, HEAVY_NS, HeavyLane, LIGHT_TICKS};
 use super::program::{Guest, Program, ProgramId, SpawnError};
 use super::ticker::Pulse;
 use crate::host::HostState;
@@ -168,7 +168,8 @@ impl Call {
     /// Whether the guest still runs on this thread and has had what a short call may have of it.
     #[must_use]
     pub fn is_too_heavy(&self) -> bool {
-        matches!(self.place, Place::Light(_)) && self.meter.ticks() >= LIGHT_TICKS
+        let used_up = self.meter.ticks() >= LIGHT_TICKS || self.meter.cpu_ns() > HEAVY_NS;
+        used_up && matches!(self.place, Place::Light(_))
     }
 
     /// Whether the guest waits for nothing: it would go on if it had a thread to itself.

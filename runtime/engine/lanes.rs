@@ -16,8 +16,9 @@ use crate::model::turns::Turns;
 
 /// Ticks after which a call leaves the thread that took it.
 pub const LIGHT_TICKS: u32 = 2;
-/// CPU time above which a call counts as heavy, in nanoseconds: what it has used once it must leave.
-pub const LIGHT_NS: u64 = LIGHT_TICKS as u64 * 1_000_000;
+/// CPU time above which a call that stayed counts as heavy, in nanoseconds: more than one that is interrupted once is
+/// charged for a tick that was not its own.
+pub const HEAVY_NS: u64 = (LIGHT_TICKS as u64 + 1) * 1_000_000;
 /// How much a heavy thread gives way to those that answer short calls. Not idle priority: a thread that holds a lock and
 /// is never scheduled would hold up everybody.
 const NICE: i32 = 10;

@@ -181,6 +181,12 @@ impl Lease {
         }
     }
 
+    /// Whether the call began in the heavy lane.
+    #[must_use]
+    pub fn began_heavy(&self) -> bool {
+        self.gone.is_some() && !self.moved
+    }
+
     /// Whether the call began on this thread and went on in the heavy lane.
     #[must_use]
     pub fn has_moved(&self) -> bool {

@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use super::instance::{Call, Instance, Remains, spawn_ahead};
-use super::lanes::{Group, HeavyLane, LIGHT_NS};
+use super::lanes::{Group, HEAVY_NS, HeavyLane};
 use super::program::{Program, ProgramId, SpawnError};
 use super::room::{Room, Rooms, Share};
 use super::sizing::Sizing;
@@ -232,7 +232,7 @@ impl Shelf {
     /// An instance that is done. Dropped later, off the request's path; in the heavy lane if its call was heavy and it grew
     /// large, because giving its memory back may take longer than a call that others wait for.
     pub fn discard(&self, instance: Box<Instance>, room: Room, group: Group) {
-        if instance.meter().memory_peak() > LARGE && instance.meter().cpu_ns() > LIGHT_NS {
+        if instance.meter().memory_peak() > LARGE && instance.meter().cpu_ns() > HEAVY_NS {
             let gone: Arc<AtomicU32> = Arc::default();
             self.heavy.throw_away(group, instance, gone.clone());
             self.away.borrow_mut().push((room, gone));

@@ -12,7 +12,7 @@ use wasmtime_wasi_http::p3::bindings::{Service, ServicePre};
 use super::instance::Instance;
 use super::profile::{self, Purpose, Slots};
 use super::ticker::Ticker;
-use crate::host::meter::Meter;
+use crate::host::meter::{Meter, Tick};
 use crate::host::{Grant, HostState, link};
 use crate::model::limits;
 use crate::model::version::{Handler, Profile};
@@ -180,11 +180,11 @@ impl Program {
         store.set_max_component_handles(limits::HANDLES);
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(|context| {
-            Ok(if context.data().meter.over_budget() {
-                UpdateDeadline::Interrupt
-            } else {
+            Ok(match context.data().meter.tick() {
+                Tick::Stop => UpdateDeadline::Interrupt,
+                Tick::GoOn => UpdateDeadline::Continue(1),
                 // Not the plain yield: that one goes to the front of the executor's queue and starves the others.
-                UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now()))
+                Tick::Yield => UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())),
             })
         });
         let guest = match &self.pre {

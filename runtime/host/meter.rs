@@ -33,6 +33,20 @@ fn thread_cpu_ns() -> u64 {
 /// What a guest is charged at most for the time before its first tick, in nanoseconds.
 const FIRST_TICK_NS: u64 = 2_000_000;
 
+/// A guest that was polled so recently goes on through a tick, in nanoseconds.
+const EARLY_NS: u64 = 500_000;
+
+/// What a guest is to do at a tick.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tick {
+    /// It has only just begun.
+    GoOn,
+    /// Others are to run, too.
+    Yield,
+    /// Its budget is spent.
+    Stop,
+}
+
 /// What one call used, copied off its meter.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Used {
@@ -130,20 +144,24 @@ impl Meter {
         }
     }
 
-    /// Asked by the epoch callback at each tick: whether the budget is spent. Remembers the answer.
-    pub fn over_budget(&self) -> bool {
+    /// Asked by the epoch callback at each tick: what the guest is to do. Remembers it if the budget is spent.
+    pub fn tick(&self) -> Tick {
+        let wall = now_ns().saturating_sub(self.poll_wall_ns.load(Relaxed));
+        let (spent, budget) = (self.spent_ns.load(Relaxed), self.budget_ns.load(Relaxed));
+        if wall < EARLY_NS && spent + wall <= budget {
+            // Most of that tick passed while it waited.
+            return Tick::GoOn;
+        }
         if self.ticks.fetch_add(1, Relaxed) == 0 && self.poll_cpu_ns.load(Relaxed) == 0 {
             // The thread's own clock from here on: until now it was charged by the wall clock, and on a machine that is
             // busy with something else most of that was not the guest's. Two ticks at most were.
-            let wall = now_ns().saturating_sub(self.poll_wall_ns.load(Relaxed));
             self.poll_cpu_ns.store(thread_cpu_ns().saturating_sub(wall.min(FIRST_TICK_NS)).max(1), Relaxed);
         }
-        let used = self.spent_ns.load(Relaxed) + self.used_in_poll();
-        let over = used > self.budget_ns.load(Relaxed);
-        if over {
+        if spent + self.used_in_poll() > budget {
             self.cpu_exceeded.store(true, Relaxed);
+            return Tick::Stop;
         }
-        over
+        Tick::Yield
     }
 
     /// Ticks that came while the guest ran, in this call.

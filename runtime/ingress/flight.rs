@@ -23,6 +23,8 @@ pub struct Flight {
     pub client_has_a_piece: Cell<bool>,
     /// Whether its version knows already how heavy it is.
     pub weighed: Cell<bool>,
+    /// Whether it began in the heavy lane.
+    pub began_heavy: bool,
 }
 
 struct State {
@@ -48,7 +50,7 @@ impl Flight {
     /// Takes over a lease. `deadline_ns` is on the clock of `host::meter::now_ns`.
     #[must_use]
     pub fn new(lease: Lease, deadline_ns: u64) -> Rc<Self> {
-        let start = lease.start();
+        let (start, began_heavy) = (lease.start(), lease.began_heavy());
         let state = State {
             lease: Some(lease),
             ended: None,
@@ -63,6 +65,7 @@ impl Flight {
             answer_bytes: Cell::new(0),
             client_has_a_piece: Cell::new(false),
             weighed: Cell::new(false),
+            began_heavy,
         })
     }
 

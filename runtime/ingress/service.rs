@@ -181,7 +181,7 @@ impl Calling<'_> {
         let deadline = visit.phases.began + live.limits.wall_ms * 1_000_000;
         let flight = Flight::new(lease, deadline);
         visit.flight = Some(flight.clone());
-        match invoke(desk, &flight, live, headless).await {
+        match invoke(desk, (&flight, visit), live, headless).await {
             Ok(response) => Ok((response, flight)),
             Err(NoHead::Rejected(rejection)) => Err((rejection.into(), None)),
             Err(NoHead::Failed(outcome)) => Err((Failure::Failed(outcome), Some(flight))),
@@ -257,7 +257,7 @@ fn introduce(headers: &mut HeaderMap, host: Option<HeaderValue>, link: &Link, id
 /// Runs the guest until its answer is under way.
 async fn invoke(
     desk: &Desk,
-    flight: &Rc<Flight>,
+    (flight, visit): (&Rc<Flight>, &Visit),
     live: &Live,
     headless: bool,
 ) -> Result<Response<Body>, NoHead> {
@@ -268,7 +268,7 @@ async fn invoke(
         }
         // Told at once: the calls behind it need not find it out for themselves.
         if flight.has_moved() && !flight.weighed.replace(true) {
-            live.weigh(u64::MAX);
+            live.surprises(visit.calls());
         }
     };
     let response = std::future::poll_fn(|cx| {

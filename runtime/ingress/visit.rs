@@ -132,6 +132,12 @@ impl Visit {
         }
     }
 
+    /// Calls of its function that have ended.
+    #[must_use]
+    pub fn calls(&self) -> u64 {
+        self.permit.as_ref().map_or(0, |permit| permit.route.shared.ledger.totals().invocations())
+    }
+
     /// Counts and logs how the guest ended.
     pub fn ends(mut self, outcome: &Outcome, flight: Option<&Flight>) {
         self.tell(outcome, flight);
@@ -148,8 +154,8 @@ impl Visit {
         let (cpu_ns, memory_peak) = (used.cpu_ns, used.memory_peak);
         recorder::account(self, permit, outcome, (flight, used));
         let Permit { route, live, .. } = permit;
-        if !flight.is_some_and(|flight| flight.weighed.get()) {
-            live.weigh(cpu_ns);
+        if let Some(flight) = flight.filter(|flight| !flight.weighed.get()) {
+            live.weigh(cpu_ns, flight.began_heavy, || route.shared.ledger.totals().invocations());
         }
         let cpu_ms = cpu_ns / 1_000_000;
         if let Outcome::Completed = outcome {

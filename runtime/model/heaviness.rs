@@ -6,12 +6,16 @@ mod tests;
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// Short calls in a row after which a version whose call was heavy counts as light again. Twice as many each time that
-/// turns out wrong, up to this many times doubled: one that is light at times only to be heavy again is not believed.
+/// Short calls in a row after which a version counts as light again: after one call that was heavy though it counted as
+/// light, which may be the machine's doing, and after one that nobody expected to be short.
+const DOUBT: u64 = 4;
 const PROOF: u64 = 32;
+/// Twice as many each time it surprises again, up to this many times doubled: one that is light at times only to be heavy
+/// again is not believed.
 const DOUBLED: u64 = 11;
-/// Seconds without a surprise after which it starts again with the first.
-const FORGIVEN_S: u64 = 60;
+/// Calls between two surprises that make the second one the first again, and up to which both are one.
+const FORGIVEN: u64 = 4_096;
+const ONE: u64 = 32;
 
 /// What is known of one version. A call that is taken for light and is heavy holds up a thread; one that is taken for
 /// heavy and is light costs a hop. So a new version has to show one short call first.
@@ -23,37 +27,36 @@ pub struct Heaviness(AtomicU64);
 struct State {
     /// Short calls to go until it counts as light.
     to_go: u64,
-    /// How often it surprised.
+    /// How often it surprised again.
     surprises: u64,
-    /// When it did so last, in seconds.
-    last_s: u64,
+    /// Calls there had been when it did last, as far as 32 bits tell.
+    at: u64,
 }
+
+const LOW: u64 = 0xffff_ffff;
 
 impl State {
     const fn pack(self) -> u64 {
-        self.to_go | self.surprises << 24 | self.last_s << 32
+        self.to_go | self.surprises << 24 | self.at << 32
     }
 
     const fn unpack(bits: u64) -> Self {
-        Self { to_go: bits & 0xff_ffff, surprises: bits >> 24 & 0xff, last_s: bits >> 32 }
+        Self { to_go: bits & 0xff_ffff, surprises: bits >> 24 & 0xff, at: bits >> 32 }
     }
 
-    const fn after_heavy(self, now_s: u64) -> Self {
-        let surprises = match self.to_go {
-            // It was expected.
-            1.. => self.surprises,
-            0 if now_s.saturating_sub(self.last_s) > FORGIVEN_S => 0,
-            0 if self.surprises < DOUBLED => self.surprises + 1,
-            0 => DOUBLED,
+    fn after_surprise(self, calls: u64) -> Self {
+        let surprises = match calls.wrapping_sub(self.at) & LOW {
+            0..ONE => self.surprises,
+            ONE..FORGIVEN => (self.surprises + 1).min(DOUBLED),
+            _ => 0,
         };
-        let last_s = if self.to_go == 0 { now_s & 0xffff_ffff } else { self.last_s };
-        Self { to_go: PROOF << surprises, surprises, last_s }
+        Self { to_go: self.to_go.max(DOUBT << surprises), surprises, at: calls & LOW }
     }
 }
 
 impl Default for Heaviness {
     fn default() -> Self {
-        Self(AtomicU64::new(State { to_go: 1, surprises: 0, last_s: 0 }.pack()))
+        Self(AtomicU64::new(State { to_go: 1, surprises: 0, at: 0 }.pack()))
     }
 }
 
@@ -72,9 +75,16 @@ impl Heaviness {
         }
     }
 
-    /// A call was not, at this time in seconds.
-    pub fn was_heavy(&self, now_s: u64) {
+    /// A call that began as a heavy one was one.
+    pub fn was_heavy(&self) {
         let seen = State::unpack(self.0.load(Relaxed));
-        self.0.store(seen.after_heavy(now_s).pack(), Relaxed);
+        let to_go = seen.to_go.max(PROOF << seen.surprises);
+        self.0.store(State { to_go, ..seen }.pack(), Relaxed);
+    }
+
+    /// A call that began as a light one was not, after so many calls in all.
+    pub fn surprised(&self, calls: u64) {
+        let seen = State::unpack(self.0.load(Relaxed));
+        self.0.store(seen.after_surprise(calls).pack(), Relaxed);
     }
 }

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::{DOUBLED, FORGIVEN_S, Heaviness, PROOF, State};
+use super::{DOUBLED, DOUBT, FORGIVEN, Heaviness, ONE, PROOF, State};
 
 /// Short calls until it counts as light.
 fn proof(of: &Heaviness) -> u64 {
@@ -12,6 +12,13 @@ fn proof(of: &Heaviness) -> u64 {
         calls += 1;
     }
     calls
+}
+
+/// One that has been called often and was never heavy.
+fn light() -> Heaviness {
+    let it = Heaviness::default();
+    it.was_light();
+    it
 }
 
 #[test]
@@ -24,25 +31,41 @@ fn a_new_version_has_to_show_one_short_call() {
 }
 
 #[test]
-fn who_surprises_again_and_again_is_believed_later_each_time() {
-    let it = Heaviness::default();
-    assert_eq!(proof(&it), 1);
-    // The first time long after nothing is forgiven; those that follow within a minute are not.
-    it.was_heavy(1_000);
-    assert_eq!(proof(&it), PROOF);
-    for doubled in 1..=DOUBLED + 3 {
-        it.was_heavy(1_000 + doubled);
-        assert_eq!(proof(&it), PROOF << doubled.min(DOUBLED));
+fn one_surprise_in_many_calls_is_doubted_for_a_few_only() {
+    let it = light();
+    for turn in 1..10 {
+        it.surprised(turn * FORGIVEN);
+        assert_eq!(proof(&it), DOUBT);
     }
-    it.was_heavy(1_100 + FORGIVEN_S);
-    assert_eq!(proof(&it), PROOF);
 }
 
 #[test]
-fn who_is_always_heavy_surprises_nobody() {
+fn who_surprises_again_and_again_is_believed_later_each_time() {
+    let (it, mut calls) = (light(), 10 * FORGIVEN);
+    it.surprised(calls);
+    for doubled in 1..=DOUBLED + 3 {
+        calls += ONE;
+        it.surprised(calls);
+        assert_eq!(proof(&it), DOUBT << doubled.min(DOUBLED));
+    }
+    it.surprised(calls + FORGIVEN);
+    assert_eq!(proof(&it), DOUBT);
+}
+
+#[test]
+fn calls_that_surprise_together_are_one_surprise() {
+    let it = light();
+    for calls in 0..ONE {
+        it.surprised(10 * FORGIVEN + calls / 16);
+    }
+    assert_eq!(proof(&it), DOUBT);
+}
+
+#[test]
+fn who_is_heavy_when_that_is_expected_proves_it() {
     let it = Heaviness::default();
-    for second in 0..1_000 {
-        it.was_heavy(second);
+    for _ in 0..1_000 {
+        it.was_heavy();
         assert!(it.is_heavy());
     }
     assert_eq!(proof(&it), PROOF);
@@ -50,26 +73,24 @@ fn who_is_always_heavy_surprises_nobody() {
 
 proptest! {
     #[test]
-    fn what_is_packed_is_what_was_there(to_go in 0..=PROOF << DOUBLED, surprises in 0..=DOUBLED, last_s in 0..=u64::from(u32::MAX)) {
-        let state = State { to_go, surprises, last_s };
+    fn what_is_packed_is_what_was_there(
+        to_go in 0..=PROOF << DOUBLED, surprises in 0..=DOUBLED, at in 0..=u64::from(u32::MAX)
+    ) {
+        let state = State { to_go, surprises, at };
         prop_assert_eq!(State::unpack(state.pack()), state);
     }
 
     #[test]
-    fn after_a_heavy_call_nothing_but_short_ones_make_it_light(
-        calls in prop::collection::vec((any::<bool>(), 0..100_u64), 0..200)
-    ) {
-        let (it, mut now, mut in_a_row) = (Heaviness::default(), 0, 0);
-        for (heavy, later) in calls {
-            now += later;
-            if heavy {
-                it.was_heavy(now);
-                in_a_row = 0;
-            } else {
-                it.was_light();
-                in_a_row += 1;
+    fn after_a_heavy_call_nothing_but_short_ones_make_it_light(kinds in prop::collection::vec(0..20_u8, 0..400)) {
+        let (it, mut in_a_row) = (Heaviness::default(), 0);
+        for (calls, kind) in kinds.into_iter().enumerate() {
+            match (kind, it.is_heavy()) {
+                (0, false) => it.surprised(calls as u64),
+                (0, true) => it.was_heavy(),
+                _ => it.was_light(),
             }
-            prop_assert!(!heavy || it.is_heavy());
+            in_a_row = if kind == 0 { 0 } else { in_a_row + 1 };
+            prop_assert!(kind != 0 || it.is_heavy());
             prop_assert!(it.is_heavy() || in_a_row >= 1);
         }
         prop_assert!(proof(&it) <= PROOF << DOUBLED);

@@ -16,7 +16,7 @@ fn a_function_is_in_the_metrics_as_long_as_it_is_in_the_table() {
     let empty = text(&table);
     for n in 0..100 {
         let (tenant, function) = (format!("t{n}").parse().unwrap(), "f".parse().unwrap());
-        table.put(&tenant, &function, Vec::new());
+        table.put(&tenant, &function, Vec::new(), false);
         table.now().find(tenant.as_str(), "f").unwrap().shared.rejected.add("throttled");
         let line = format!(
             "spawnpoint_requests_rejected_total{{tenant=\"t{n}\",function=\"f\",code=\"throttled\"}} 1"
