@@ -191,8 +191,8 @@ pub struct Deployed {
     pub function: String,
     /// The version that answers now.
     pub version: VersionNumber,
-    /// Whether it answers only once the function is resumed.
-    #[serde(default)]
+    /// Whether it answers only once the function is resumed; left out if it answers now.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub paused: bool,
     /// `sha256:HEX` of the uploaded bytes.
     pub digest: String,

@@ -4,7 +4,6 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU32;
 use std::task::{Context, Poll};
 
 use http::{Request, Response};
@@ -14,7 +13,7 @@ use wasmtime_wasi_http::p2::bindings::http::types::Scheme;
 use wasmtime_wasi_http::p3;
 use wasmtime_wasi_http::{WasiBody, WasiHttpView};
 
-use super::lanes::{Given, Group, HEAVY_NS, HeavyLane, LIGHT_TICKS};
+use super::lanes::{Given, Gone, Group, HEAVY_NS, HeavyLane, LIGHT_TICKS};
 use super::program::{Guest, Program, ProgramId, SpawnError};
 use super::ticker::Pulse;
 use crate::host::HostState;
@@ -182,8 +181,8 @@ impl Call {
         }
     }
 
-    /// Has the guest run in the heavy lane from now on. `gone` is counted up if its instance ends there unseen.
-    pub fn give_away(&mut self, lane: &HeavyLane, group: Group, gone: &Arc<AtomicU32>) {
+    /// Has the guest run in the heavy lane from now on. `gone` is told if its instance ends there unseen.
+    pub fn give_away(&mut self, lane: &HeavyLane, group: Group, gone: &Arc<Gone>) {
         match std::mem::replace(&mut self.place, Place::Over) {
             Place::Light(run) => {
                 self.meter.charge_by_thread();

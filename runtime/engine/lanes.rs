@@ -3,12 +3,12 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
 use tokio::runtime::Handle;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 use super::instance::{Ended, Run};
 use super::ticker::{Pulse, Ticker};
@@ -39,6 +39,12 @@ struct Queue {
     stop: AtomicBool,
 }
 
+/// Whether an instance has ended in the heavy lane, and whom to wake then.
+pub struct Gone {
+    yes: AtomicBool,
+    janitor: Arc<Notify>,
+}
+
 /// A call that was given to the heavy lane. Dropping it ends the guest there.
 pub struct Given {
     job: Arc<Job>,
@@ -63,10 +69,29 @@ struct Job {
     owner: Mutex<Option<Waker>>,
 }
 
-/// What is to be done, and what counts instances that ended here and were not handed back.
+/// What is to be done, and who is told when its instance has ended here and is not handed back.
 enum Work {
-    Run(Run, oneshot::Sender<Ended>, Arc<AtomicU32>),
-    Waste(Box<dyn Send>, Arc<AtomicU32>),
+    Run(Run, oneshot::Sender<Ended>, Arc<Gone>),
+    Waste(Box<dyn Send>, Arc<Gone>),
+}
+
+impl Gone {
+    /// Not yet.
+    #[must_use]
+    pub fn new(janitor: &Arc<Notify>) -> Arc<Self> {
+        Arc::new(Self { yes: AtomicBool::new(false), janitor: janitor.clone() })
+    }
+
+    /// Whether it has.
+    #[must_use]
+    pub fn is(&self) -> bool {
+        self.yes.load(Ordering::SeqCst)
+    }
+
+    fn tell(&self) {
+        self.yes.store(true, Ordering::SeqCst);
+        self.janitor.notify_one();
+    }
 }
 
 impl HeavyLane {
@@ -98,16 +123,16 @@ impl HeavyLane {
         self.0.ready.notify_all();
     }
 
-    /// Takes a call over. `gone` is counted up if it ends without being handed back.
+    /// Takes a call over. `gone` is told if it ends without being handed back.
     #[must_use]
-    pub fn give(&self, group: Group, run: Run, gone: Arc<AtomicU32>) -> Given {
+    pub fn give(&self, group: Group, run: Run, gone: Arc<Gone>) -> Given {
         let (done, receiver) = oneshot::channel();
         let job = self.job(group, Work::Run(run, done, gone));
         Given { job, done: receiver, received: false }
     }
 
-    /// Takes over what takes long to drop. `gone` is counted up when that is done.
-    pub fn throw_away(&self, group: Group, waste: Box<dyn Send>, gone: Arc<AtomicU32>) {
+    /// Takes over what takes long to drop. `gone` is told when that is done.
+    pub fn throw_away(&self, group: Group, waste: Box<dyn Send>, gone: Arc<Gone>) {
         self.job(group, Work::Waste(waste, gone));
     }
 
@@ -186,7 +211,7 @@ impl Job {
                     drop(run);
                     if let Err(ended) = done.send(ended) {
                         throw_away(ended, pulse);
-                        gone.fetch_add(1, Ordering::SeqCst);
+                        gone.tell();
                     }
                 }
             }
@@ -218,7 +243,7 @@ impl Job {
             }
             None => return,
         };
-        gone.fetch_add(1, Ordering::SeqCst);
+        gone.tell();
     }
 }
 

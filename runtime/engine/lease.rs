@@ -3,13 +3,12 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU32;
 use std::task::{Context, Poll};
 
 use http::Request;
 
 use super::instance::{Answer, Call, Ended, Invocation};
-use super::lanes::Group;
+use super::lanes::{Gone, Group};
 use super::pool::{Shelf, Taken};
 use super::program::{Program, ProgramId};
 use super::room::Room;
@@ -23,8 +22,8 @@ pub struct Lease {
     program: ProgramId,
     call: Option<Call>,
     room: Option<Room>,
-    /// Counted up when the instance has ended in the heavy lane, unseen.
-    gone: Option<Arc<AtomicU32>>,
+    /// Told when the instance has ended in the heavy lane, unseen.
+    gone: Option<Arc<Gone>>,
     /// Whether the call began on this thread and went on in the heavy lane.
     moved: bool,
     meter: Arc<Meter>,

@@ -6,13 +6,12 @@ use std::collections::{HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 
 use super::instance::{Call, Instance, Remains, spawn_ahead};
-use super::lanes::{Group, HEAVY_NS, HeavyLane};
+use super::lanes::{Gone, Group, HEAVY_NS, HeavyLane};
 use super::program::{Program, ProgramId, SpawnError};
 use super::room::{Room, Rooms, Share};
 use super::sizing::Sizing;
@@ -34,8 +33,8 @@ const AHEAD: Duration = Duration::from_secs(2);
 pub struct Shelf {
     pulse: Pulse,
     heavy: HeavyLane,
-    /// Room of instances that are to end in the heavy lane, each until it is counted gone there.
-    away: RefCell<Vec<(Room, Arc<AtomicU32>)>>,
+    /// Room of instances that are to end in the heavy lane, each until it is gone there.
+    away: RefCell<Vec<(Room, Arc<Gone>)>>,
     bounds: Bounds,
     pools: RefCell<HashMap<ProgramId, Pool>>,
     bin: RefCell<Vec<Waste>>,
@@ -45,7 +44,7 @@ pub struct Shelf {
     calls: Cell<u64>,
     /// Programs that have fewer ready instances than they should.
     wanted: RefCell<VecDeque<ProgramId>>,
-    work: Notify,
+    work: Arc<Notify>,
 }
 
 /// What one thread may hold.
@@ -102,7 +101,7 @@ impl Shelf {
             rooms: Rooms::new(bounds.live, budget),
             calls: Cell::new(0),
             wanted: RefCell::default(),
-            work: Notify::new(),
+            work: Arc::default(),
         })
     }
 
@@ -112,9 +111,9 @@ impl Shelf {
         &self.pulse
     }
 
-    /// Has the heavy lane go on with a call. What is returned is counted up when its instance has ended there, unseen.
-    pub fn give_away(&self, call: &mut Call, group: Group) -> Arc<AtomicU32> {
-        let gone = Arc::default();
+    /// Has the heavy lane go on with a call. What is returned is told when its instance has ended there, unseen.
+    pub fn give_away(&self, call: &mut Call, group: Group) -> Arc<Gone> {
+        let gone = Gone::new(&self.work);
         call.give_away(&self.heavy, group, &gone);
         gone
     }
@@ -233,7 +232,7 @@ impl Shelf {
     /// large, because giving its memory back may take longer than a call that others wait for.
     pub fn discard(&self, instance: Box<Instance>, room: Room, group: Group) {
         if instance.meter().memory_peak() > LARGE && instance.meter().cpu_ns() > HEAVY_NS {
-            let gone: Arc<AtomicU32> = Arc::default();
+            let gone = Gone::new(&self.work);
             self.heavy.throw_away(group, instance, gone.clone());
             self.away.borrow_mut().push((room, gone));
             return;
@@ -243,7 +242,7 @@ impl Shelf {
     }
 
     /// A call that is not to be finished. Dropped later, off the request's path.
-    pub fn abandon(&self, call: Call, room: Room, gone: Option<Arc<AtomicU32>>) {
+    pub fn abandon(&self, call: Call, room: Room, gone: Option<Arc<Gone>>) {
         match (call.abandon(), gone) {
             (Some(remains), _) => {
                 self.bin.borrow_mut().push(Waste::Remains(remains, room));
@@ -254,9 +253,15 @@ impl Shelf {
         }
     }
 
+    /// Lets the next ones have the room of instances that have ended in the heavy lane.
+    fn clear_away(&self) {
+        let ended: Vec<_> = self.away.borrow_mut().extract_if(.., |(_, gone)| gone.is()).collect();
+        drop(ended);
+    }
+
     /// Drops what is in the bin, and the room of what has ended elsewhere. A panic of a destructor costs that store only.
     fn empty_bin(&self) {
-        self.away.borrow_mut().retain(|(_, gone)| gone.load(Relaxed) == 0);
+        self.clear_away();
         let waste = std::mem::take(&mut *self.bin.borrow_mut());
         self.pulse.begin(None);
         for item in waste {
@@ -279,6 +284,7 @@ impl Shelf {
     pub async fn janitor(self: Rc<Self>) {
         loop {
             self.work.notified().await;
+            self.clear_away();
             loop {
                 let before = self.calls.get();
                 // Whatever is ready to run on this thread runs first, the flush of the answer included.
@@ -361,7 +367,6 @@ impl Shelf {
             !idle || pool.queued
         });
         self.rooms.settle();
-        self.away.borrow_mut().retain(|(_, gone)| gone.load(Relaxed) == 0);
         let some = !bin.is_empty();
         drop(bin);
         if some {

@@ -167,7 +167,7 @@ pub enum Rejection {
 }
 
 /// Every code of a rejection.
-pub const REJECTIONS: [&str; 11] = [
+pub const REJECTIONS: [&str; 12] = [
     "no_route",
     "bad_request",
     "headers_too_large",
@@ -175,6 +175,7 @@ pub const REJECTIONS: [&str; 11] = [
     "payload_too_large",
     "throttled",
     "rate_limited",
+    "paused",
     "breaker_open",
     "overloaded",
     "draining",
