@@ -74,14 +74,13 @@ fn harness(options: &Options) -> Result<ExitCode> {
     };
     let pinning = "Nothing is pinned: a server of two threads and all clients share the cores.".to_owned();
     let machine = machine::Machine::look(cores.len(), pinning);
-    let (rate, chosen) = match options.rate {
-        Some(rate) => (rate, "as asked for".to_owned()),
-        None => {
-            let knee = siege::knee(&place, options.nice, options.quick)?;
-            let (share, flat) = (options.share * 100.0, siege::FLAT_US / 1e3);
-            let chosen = format!("{share:.0} % of the {knee:.0} up to which its p99 stays below {flat} ms");
-            ((knee * options.share).max(10.0), chosen)
-        }
+    let (rate, chosen) = if let Some(rate) = options.rate {
+        (rate, "as asked for".to_owned())
+    } else {
+        let knee = siege::knee(&place, options.nice, options.quick)?;
+        let (share, flat) = (options.share * 100.0, siege::FLAT_US / 1e3);
+        let chosen = format!("{share:.0} % of the {knee:.0} up to which its p99 stays below {flat} ms");
+        ((knee * options.share).max(10.0), chosen)
     };
     let rounds = options.rounds()?;
     let plan = Plan {
