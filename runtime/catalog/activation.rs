@@ -4,12 +4,11 @@
 use serde::{Deserialize, Serialize};
 
 use super::function::Function;
-use super::record::{encode, now_ms, version_key};
+use super::record::{now_ms, version_key};
 use super::{ATTEMPTS, Catalog, CatalogError, Tried};
 use crate::model::limits::WEIGHTS;
 use crate::model::name::{FunctionName, TenantName};
 use crate::model::version::VersionNumber;
-use crate::storage::Commit;
 
 /// Which versions answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -107,6 +106,15 @@ impl Function {
         self.activation.as_ref().is_some_and(|a| a.has(version))
     }
 
+    /// Whether its activation is where a caller has seen it (0: nothing is active), if the caller says where.
+    pub(super) fn is_expected(&self, expected: Option<u64>) -> Result<(), CatalogError> {
+        let current = self.activation_revision();
+        match expected.filter(|expected| *expected != current) {
+            Some(expected) => Err(CatalogError::Conflict { expected, current }),
+            None => Ok(()),
+        }
+    }
+
     /// Moves the activation to weights that were checked; the same weights are no change.
     pub(super) fn move_to(&mut self, mut weights: Vec<Weight>, now_ms: u64) {
         weights.sort_unstable_by_key(|weight| weight.version);
@@ -134,23 +142,12 @@ impl Catalog {
         for _ in 0..ATTEMPTS {
             let (owner, found) = self.function(tenant, name).await?;
             let mut function = found.record.clone();
-            let current = function.activation_revision();
-            if let Some(expected) = expected.filter(|expected| *expected != current) {
-                return Err(CatalogError::Conflict { expected, current });
-            }
+            function.is_expected(expected)?;
             let existing = self.existing(&function, weights).await?;
             Activation::check(weights, |version| existing.contains(&version))?;
             function.move_to(weights.to_vec(), now_ms());
-            if function == found.record {
-                return Ok(function);
-            }
-            let commit = Commit {
-                // The versions need no guard of their own: none goes without a change of the function.
-                expect: vec![owner.unchanged(), found.unchanged()],
-                puts: vec![(found.key.clone(), encode(&found.key, &function)?)],
-                ..Commit::default()
-            };
-            if self.try_commit(commit).await? == Tried::Done {
+            // The versions need no guard of their own: none goes without a change of the function.
+            if self.try_change(&owner, &found, &function).await? == Tried::Done {
                 return Ok(function);
             }
         }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::activation::Activation;
 use super::id::{FunctionId, TenantId};
-use super::record::{function_key, functions_prefix, versions_prefix};
+use super::record::{encode, function_key, functions_prefix, versions_prefix};
 use super::tenant::Tenant;
 use super::version::Version;
 use super::{ATTEMPTS, Catalog, CatalogError, Loaded, Tried};
@@ -113,5 +113,23 @@ impl Catalog {
         let function = found
             .ok_or_else(|| CatalogError::NoSuchFunction { tenant: tenant.clone(), function: name.clone() })?;
         Ok((owner, function))
+    }
+
+    /// Replaces the record of a function by what was made of it, if that is anything else.
+    pub(super) async fn try_change(
+        &self,
+        owner: &Loaded<Tenant>,
+        found: &Loaded<Function>,
+        function: &Function,
+    ) -> Result<Tried, CatalogError> {
+        if *function == found.record {
+            return Ok(Tried::Done);
+        }
+        self.try_commit(Commit {
+            expect: vec![owner.unchanged(), found.unchanged()],
+            puts: vec![(found.key.clone(), encode(&found.key, function)?)],
+            ..Commit::default()
+        })
+        .await
     }
 }

@@ -2,10 +2,9 @@
 //! changes what answers must have seen it. Must never change which versions answer once it has ended.
 
 use super::function::Function;
-use super::record::{encode, now_ms};
+use super::record::now_ms;
 use super::{ATTEMPTS, Catalog, CatalogError, Tried};
 use crate::model::name::{FunctionName, TenantName};
-use crate::storage::Commit;
 
 impl Function {
     /// Pauses or resumes it; what it is already is no change.
@@ -38,20 +37,9 @@ impl Catalog {
         for _ in 0..ATTEMPTS {
             let (owner, found) = self.function(tenant, name).await?;
             let mut function = found.record.clone();
-            let current = function.activation_revision();
-            if let Some(expected) = expected.filter(|expected| *expected != current) {
-                return Err(CatalogError::Conflict { expected, current });
-            }
+            function.is_expected(expected)?;
             function.set_paused(paused, now_ms());
-            if function == found.record {
-                return Ok(function);
-            }
-            let commit = Commit {
-                expect: vec![owner.unchanged(), found.unchanged()],
-                puts: vec![(found.key.clone(), encode(&found.key, &function)?)],
-                ..Commit::default()
-            };
-            if self.try_commit(commit).await? == Tried::Done {
+            if self.try_change(&owner, &found, &function).await? == Tried::Done {
                 return Ok(function);
             }
         }
