@@ -22,6 +22,7 @@ use spawnpoint::engine::compile::EngineHash;
 use spawnpoint::engine::instance::{Call, Ended, Instance, Invocation};
 use spawnpoint::engine::profile::{self, Purpose, Slots};
 use spawnpoint::engine::program::{Engines, Program, ProgramId};
+use spawnpoint::engine::reset::resettable;
 use spawnpoint::engine::ticker::{Pulse, Ticker};
 use spawnpoint::host::Grant;
 use spawnpoint::host::account::Accounts;
@@ -72,6 +73,7 @@ fn main() -> Result<()> {
         bench.spawn_and_drop(&mut group, name, &program);
         bench.fresh_request(&mut group, name, &program)?;
         bench.reused_request(&mut group, name, &program)?;
+        bench.reset_request(&mut group, name, &program)?;
     }
     bench.trap_and_replace(&mut group, &bench.program(&trap)?)?;
     group.finish();
@@ -92,6 +94,7 @@ impl Bench {
             ceiling: Limits::default_ceiling(),
             scan_pages: profile::scan_pages_is_safe(),
             resident_bytes: profile::MEMORY_KEEP_RESIDENT,
+            resets: true,
         };
         let pulse = ticker.pulse();
         Ok(Self {
@@ -106,9 +109,12 @@ impl Bench {
     /// Compiles a guest here, where the server has a child process do it, and keeps the artifact.
     fn keep(&self, guest: &str, kind: (Profile, Handler)) -> Result<Kept> {
         let wasm = std::fs::read(guests::path(guest)?)?;
-        let artifact = profile::engine(kind.0, Purpose::Compile)
-            .and_then(|compiler| compiler.precompile_component(&wasm))
+        let reset = resettable(&wasm, kind.0).ok();
+        let component = reset.as_ref().map_or(wasm.as_slice(), |reset| &reset.component);
+        let mut artifact = profile::engine(kind.0, Purpose::Compile)
+            .and_then(|compiler| compiler.precompile_component(component))
             .map_err(|error| anyhow!("`{guest}` does not compile: {error:#}"))?;
+        artifact.extend(reset.map(|reset| reset.moves.trailer()).unwrap_or_default());
         let digest = Digest(*blake3::hash(&wasm).as_bytes());
         let engine = EngineHash::of(self.engines.engine(kind.0)?);
         let id = ArtifactId { digest, profile: kind.0, tier: Tier::Speed, engine };
@@ -117,8 +123,8 @@ impl Bench {
     }
 
     fn program(&self, kept: &Kept) -> Result<Arc<Program>> {
-        let component = self.artifacts.load(self.engines.engine(kept.kind.0)?, &kept.id)?;
-        Ok(Arc::new(self.engines.program(ProgramId::next(), &component, kept.kind, grant()?)?))
+        let loaded = self.artifacts.load(self.engines.engine(kept.kind.0)?, &kept.id)?;
+        Ok(Arc::new(self.engines.program(ProgramId::next(), loaded, kept.kind, grant()?)?))
     }
 
     fn call(&self, program: &Arc<Program>, instance: Option<Box<Instance>>) -> Driving {
@@ -170,6 +176,29 @@ impl Bench {
             });
         });
         anyhow::ensure!(live.is_some(), "a reused instance of `{name}` failed");
+        Ok(())
+    }
+
+    /// The instance is put back before each call, where that can be done.
+    fn reset_request(
+        &self,
+        group: &mut BenchmarkGroup<'_, WallTime>,
+        name: &str,
+        program: &Arc<Program>,
+    ) -> Result<()> {
+        let mut live = Some(clean(self.runtime.block_on(self.call(program, None)))?);
+        if !live.as_mut().is_some_and(|instance| instance.retire(program)) {
+            return Ok(());
+        }
+        group.bench_function(format!("{name}/put back+request"), |b| {
+            b.iter_custom(|n| {
+                self.timed(n, async || {
+                    live = clean(self.call(program, live.take()).await).ok();
+                    let retired = live.as_mut().is_some_and(|instance| instance.retire(program));
+                    assert!(retired, "it cannot be put back any more");
+                })
+            });
+        });
         Ok(())
     }
 

@@ -94,7 +94,12 @@ fn functions(server: &Server) -> Vec<Function> {
                 functions.push(Function { target: format!("/{tenant}/{name}/"), is_async, habit });
             }
         }
-        for (name, wasm, query) in [("rust", "canary", "pages=8"), ("rust-p3", "many_p3", "do=canary")] {
+        for (name, wasm, query) in [
+            ("rust", "canary", "pages=8"),
+            // Few enough pages for an instance to be put back.
+            ("rust-small", "canary", "pages=3"),
+            ("rust-p3", "many_p3", "do=canary"),
+        ] {
             deploy(server, &tenant, name, &guest(wasm), 1);
             let is_async = wasm == "many_p3";
             let target = format!("/{tenant}/{name}/?{query}");
@@ -185,6 +190,11 @@ fn no_byte_is_left_in_a_scanned_slot_that_is_made_ready_ahead() {
 #[test]
 fn no_byte_is_left_in_a_slot_that_is_given_back_and_made_ready_ahead() {
     no_byte_is_left("scan_pages = \"off\"\n[server]\nready_per_program = 2");
+}
+
+#[test]
+fn no_byte_is_left_in_a_slot_whose_instance_is_never_put_back() {
+    no_byte_is_left("reset_instances = \"off\"\n[server]\nready_per_program = 2");
 }
 
 #[test]

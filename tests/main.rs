@@ -47,6 +47,8 @@ mod lines;
 
 // Which function a request reaches, and what it is told.
 mod routing;
+// What is left in an instance that is put back.
+mod resetting;
 // Requests at the edge of what is routed.
 mod routing_edges;
 // The fail sample under load.

@@ -33,7 +33,10 @@ pub(crate) struct Subject {
 #[derive(Clone, Copy, Debug)]
 enum Kind {
     Native,
+    /// As it comes: an instance that was put back to how it was made, or a new one.
     Fresh,
+    /// A new one for each request.
+    New,
     Reuse,
     Wasmtime(&'static [&'static str]),
     Workerd,
@@ -84,11 +87,12 @@ const fn one_thread(subject: Subject) -> Subject {
 /// Every row there is.
 pub(crate) const ALL: &[Subject] = &[
     hello(NATIVE, Kind::Native, "", "the control: plain hyper, no guest"),
-    hello("fresh", Kind::Fresh, "hello_wasip2", "spawnpoint, 0.2, a fresh instance for each request"),
+    hello("fresh", Kind::Fresh, "hello_wasip2", "spawnpoint, 0.2, an instance as new for each request"),
+    hello("new", Kind::New, "hello_wasip2", "spawnpoint, 0.2, a new instance for each request"),
     hello("reuse", Kind::Reuse, "hello_wasip2", "spawnpoint, 0.2, instances reused"),
-    hello("p3-fresh", Kind::Fresh, "hello_p3", "spawnpoint, 0.3, a fresh instance for each request"),
+    hello("p3-fresh", Kind::Fresh, "hello_p3", "spawnpoint, 0.3, a new instance for each request"),
     hello("p3-reuse", Kind::Reuse, "hello_p3", "spawnpoint, 0.3, instances reused"),
-    classic("classic-fresh", Kind::Fresh, "spawnpoint, 0.2, fresh, the 75 KB guest"),
+    classic("classic-fresh", Kind::Fresh, "spawnpoint, 0.2, as `fresh`, the 75 KB guest"),
     hello("wasmtime", Kind::Wasmtime(P2), "hello_wasip2", "wasmtime serve, defaults (fresh instances)"),
     hello(
         "wasmtime-tuned",
@@ -110,7 +114,7 @@ pub(crate) const ALL: &[Subject] = &[
         "hello_wasip2",
         "spawnpoint, as `fresh`, one thread on both cores",
     ))),
-    on_request(hello("sdk-fresh", Kind::Fresh, "hello", "spawnpoint, 0.2, fresh, written with the SDK")),
+    on_request(hello("sdk-fresh", Kind::Fresh, "hello", "spawnpoint, 0.2, as `fresh`, written with the SDK")),
     on_request(classic("classic-reuse", Kind::Reuse, "spawnpoint, 0.2, reused, the 75 KB guest")),
     on_request(hello(
         "wasmtime-reuse",
@@ -126,7 +130,7 @@ impl Subject {
         let peer = match self.kind {
             Kind::Wasmtime(_) => "wasmtime",
             Kind::Workerd => "workerd",
-            Kind::Native | Kind::Fresh | Kind::Reuse => return None,
+            Kind::Native | Kind::Fresh | Kind::New | Kind::Reuse => return None,
         };
         on_path(peer).is_none().then_some(peer)
     }
@@ -135,8 +139,9 @@ impl Subject {
         let place = &Place { threads: self.threads.unwrap_or(place.threads), ..place.clone() };
         let started = match self.kind {
             Kind::Native => self.native(place),
-            Kind::Fresh => self.spawnpoint(place, false),
-            Kind::Reuse => self.spawnpoint(place, true),
+            Kind::Fresh => self.spawnpoint(place, false, ""),
+            Kind::New => self.spawnpoint(place, false, "reset_instances = \"off\""),
+            Kind::Reuse => self.spawnpoint(place, true, ""),
             Kind::Wasmtime(flags) => self.wasmtime(place, flags),
             Kind::Workerd => self.workerd(place),
         };
@@ -161,14 +166,14 @@ impl Subject {
         Ok((child, address, "/".to_owned()))
     }
 
-    fn spawnpoint(&self, place: &Place, reuse: bool) -> Result<(Child, SocketAddr, String)> {
+    fn spawnpoint(&self, place: &Place, reuse: bool, settings: &str) -> Result<(Child, SocketAddr, String)> {
         let wasm = std::fs::read(guests::path(self.guest)?)?;
         // Deployed by one process and served by another, as after any restart: what a compilation leaves in the
         // memory of the first one is not the function's.
-        let mut first = Spawnpoint::start(place, self.name, "")?;
+        let mut first = Spawnpoint::start(place, self.name, settings)?;
         first.deploy("hello", &wasm, &place.manifest(reuse))?;
         drop(first);
-        let server = Spawnpoint::start(place, self.name, "")?;
+        let server = Spawnpoint::start(place, self.name, settings)?;
         Ok((server.child, server.ingress, path_of("hello")))
     }
 

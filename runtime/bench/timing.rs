@@ -10,7 +10,7 @@ use crate::model::outcome::Start;
 /// The phases that are known, in the order in which they happen.
 pub const PHASES: [&str; 5] = ["route", "queue", "load", "spawn", "guest"];
 /// The starts that are known, the dearest first.
-pub const STARTS: [Start; 4] = [Start::Cold, Start::Spawned, Start::Warm, Start::Reused];
+pub const STARTS: [Start; 5] = [Start::Cold, Start::Spawned, Start::Warm, Start::Reset, Start::Reused];
 
 const START: &str = "x-spawnpoint-start";
 const TIMING: &str = "server-timing";

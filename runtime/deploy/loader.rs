@@ -10,14 +10,13 @@ use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, Shared};
 use rustix::io::Errno;
 use tokio::runtime::Handle;
-use wasmtime::component::Component;
 
 use super::live::Live;
 use super::places::Places;
 use crate::engine::artifact::{ArtifactId, ArtifactStore, LoadError, Tier};
 use crate::engine::compile::{CompileError, Compiled, Compiler, EngineHash, Wasm, engine_hash};
 use crate::engine::locate::Locator;
-use crate::engine::program::{Engines, LinkError, Program, ProgramId};
+use crate::engine::program::{Engines, LinkError, Loaded, Program, ProgramId};
 use crate::host::Grant;
 use crate::model::version::{Digest, Handler, Profile};
 use crate::storage::{BlobError, Blobs};
@@ -214,17 +213,17 @@ impl Loader {
     /// # Errors
     /// See [`LoadFailure`].
     pub async fn program(&self, id: ProgramId, what: What, grant: Grant) -> Result<Program, LoadFailure> {
-        let component = match self.component(what).await {
+        let loaded = match self.artifact(what).await {
             Err(LoadFailure::Artifact(why)) if is_curable(&why) => {
                 self.again(what.digest, &why).await?;
-                self.component(what).await?
+                self.artifact(what).await?
             }
             other => other?,
         };
-        Ok(self.engines.program(id, &component, (what.profile, what.handler), grant)?)
+        Ok(self.engines.program(id, loaded, (what.profile, what.handler), grant)?)
     }
 
-    async fn component(&self, what: What) -> Result<Component, LoadFailure> {
+    async fn artifact(&self, what: What) -> Result<Loaded, LoadFailure> {
         let id = artifact(what.digest, what.profile)?;
         let engine = self.engines.engine(what.profile)?.clone();
         let size = self.artifacts.size(&id).ok().flatten().unwrap_or(0);

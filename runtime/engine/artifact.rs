@@ -12,7 +12,7 @@ use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek as _, SeekFrom, Write as _};
 use std::os::fd::AsRawFd as _;
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use dashmap::DashMap;
@@ -20,6 +20,8 @@ use wasmtime::Engine;
 use wasmtime::component::Component;
 
 use crate::engine::compile::EngineHash;
+use crate::engine::program::Loaded;
+use crate::engine::reset::Moves;
 use crate::faults;
 use crate::model::version::{Digest, Profile};
 pub use key::KeyError;
@@ -95,9 +97,11 @@ const MAGIC: &[u8; 8] = b"spwnseal";
 /// Bytes of a seal: the magic and the hash.
 const SEAL_BYTES: u64 = 40;
 /// What the key is used for, so that no other use of it can make a seal.
-const DOMAIN: &[u8] = b"spawnpoint artifact, version 1\0";
+const DOMAIN: &[u8] = b"spawnpoint artifact, version 2\0";
 /// Stamps remembered. At more, all are forgotten: a file is then hashed once more.
 const STAMPS: usize = 16_384;
+/// Bytes in front of the seal that are read at once for the moves: most have a dozen.
+const MOVES_BYTES: usize = 512;
 /// How the name of an artifact's file ends.
 const SUFFIX: &str = ".cwasm";
 
@@ -205,7 +209,7 @@ impl ArtifactStore {
     ///
     /// # Errors
     /// Absent, damaged, for another engine, too large for a slot of the pool, or unreadable.
-    pub fn load(&self, engine: &Engine, id: &ArtifactId) -> Result<Component, LoadError> {
+    pub fn load(&self, engine: &Engine, id: &ArtifactId) -> Result<Loaded, LoadError> {
         let mut file = match faults::at("artifact.open").and_then(|()| File::open(self.path(id))) {
             Ok(file) => file,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(LoadError::Absent),
@@ -213,7 +217,9 @@ impl ArtifactStore {
         };
         self.verify(&mut file, id)?;
         faults::at("artifact.map").map_err(LoadError::Io)?;
-        deserialize(engine, &file).map_err(|e| classify(&e))
+        let component = deserialize(engine, &file).map_err(|e| classify(&e))?;
+        let moves = moves(&file).map_err(LoadError::Io)?;
+        Ok(Loaded { component, moves })
     }
 
     fn path(&self, id: &ArtifactId) -> PathBuf {
@@ -274,6 +280,22 @@ fn deserialize(engine: &Engine, file: &File) -> wasmtime::Result<Component> {
     // under another name before anyone opens them, and are replaced by rename and removed by unlink, which leave the
     // inode that is mapped alone. wasmtime itself checks version, target and settings of what it maps.
     unsafe { Component::deserialize_file(engine, path) }
+}
+
+/// What stands between the image and the seal of a verified file, if there is anything.
+fn moves(file: &File) -> io::Result<Option<Moves>> {
+    let end = file.metadata()?.len().saturating_sub(SEAL_BYTES);
+    let mut length = MOVES_BYTES;
+    loop {
+        let start = end.saturating_sub(length as u64);
+        let mut bytes = vec![0; usize::try_from(end - start).unwrap_or(0)];
+        file.read_exact_at(&mut bytes, start)?;
+        match Moves::read(&bytes) {
+            Ok(moves) => return Ok(moves),
+            Err(wanted) if wanted > length && start > 0 => length = wanted,
+            Err(_) => return Ok(None),
+        }
+    }
 }
 
 /// What an error of `deserialize_file` means for the caller. wasmtime has no types for these; the texts are tested.

@@ -13,6 +13,7 @@ use utoipa::ToSchema;
 use wasmparser::{ComponentExternalKind, Encoding, Parser, Payload, Validator, WasmFeatures};
 
 use crate::engine::profile;
+use crate::engine::reset::RESERVED;
 use crate::model::version::{Handler, Profile};
 use sniff::{bounded, listed};
 
@@ -195,9 +196,15 @@ fn component_exports(bytes: &[u8]) -> Result<Vec<(&str, ComponentExternalKind)>,
         match payload.map_err(|e| invalid(&e))? {
             Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
             Payload::End(_) => depth = depth.saturating_sub(1),
+            Payload::ComponentImportSection(section) if depth == 0 => {
+                for import in section {
+                    reserved(import.map_err(|e| invalid(&e))?.name.name)?;
+                }
+            }
             Payload::ComponentExportSection(section) if depth == 0 => {
                 for export in section {
                     let export = export.map_err(|e| invalid(&e))?;
+                    reserved(export.name.name)?;
                     exports.push((export.name.name, export.kind));
                 }
             }
@@ -205,6 +212,16 @@ fn component_exports(bytes: &[u8]) -> Result<Vec<(&str, ComponentExternalKind)>,
         }
     }
     Ok(exports)
+}
+
+/// What is put into components later has names of its own.
+fn reserved(name: &str) -> Result<(), Refused> {
+    if !name.starts_with(RESERVED) {
+        return Ok(());
+    }
+    let found =
+        format!("a component with the name `{}`, which is the platform's", bounded(name, sniff::NAME));
+    Err(Refused::UnsupportedImport { found, works: "another name" })
 }
 
 /// Which of the exports answers requests. Of two, the 0.3 one, as `wasmtime serve` does: such a component needs the

@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 use http::{Request, Response};
 use tokio::sync::oneshot;
 use wasmtime::Store;
+use wasmtime::component::{ComponentExportIndex, TypedFunc};
 use wasmtime_wasi_http::p2::bindings::http::types::Scheme;
 use wasmtime_wasi_http::p3;
 use wasmtime_wasi_http::{WasiBody, WasiHttpView};
@@ -24,9 +25,26 @@ pub struct Instance {
     pub(super) store: Store<HostState>,
     pub(super) guest: Guest,
     pub(super) meter: Arc<Meter>,
-    /// Calls that ended cleanly.
+    /// Which load of its program made it.
+    pub(super) load: u64,
+    /// Calls that ended cleanly since it was as new.
     pub answered: u32,
+    /// Whether a call has left its traces in it.
+    used: bool,
+    /// What puts it back to how it was made, if that can be done.
+    resetter: Option<Resetter>,
+    /// Bytes of memories and tables that it began with.
+    began_with: usize,
 }
+
+/// The guest's own function that puts it back; looked up when it is called first.
+pub(super) enum Resetter {
+    Export(wasmtime::component::Instance, ComponentExportIndex),
+    Function(TypedFunc<(), (u32,)>),
+}
+
+/// What an instance may have grown by and still be put back: it keeps that, and the kernel is asked about each page.
+const GROWN: usize = 1 << 20;
 
 /// How a call ended, before anybody has looked at why.
 pub enum Ended {
@@ -92,10 +110,71 @@ pub struct Invocation<B> {
 }
 
 impl Instance {
+    /// One that has just been made.
+    pub(super) fn new(
+        (store, guest): (Store<HostState>, Guest),
+        meter: Arc<Meter>,
+        load: u64,
+        resetter: Option<Resetter>,
+    ) -> Self {
+        let began_with = store.data().memory.used();
+        Self { store, guest, meter, load, answered: 0, used: false, resetter, began_with }
+    }
+
     /// The account of this instance.
     #[must_use]
     pub fn meter(&self) -> &Arc<Meter> {
         &self.meter
+    }
+
+    /// Has it account for another call, if it can be put back before that: it is one that ended cleanly, holds nothing of
+    /// the host's and has not grown too large. What it did until now is on the old account. Returns whether it can.
+    pub fn retire(&mut self, program: &Program) -> bool {
+        let data = self.store.data();
+        if !program.made(self)
+            || self.resetter.is_none()
+            || !data.is_bare()
+            || data.memory.used() > self.began_with + GROWN
+        {
+            return false;
+        }
+        self.meter = Arc::default();
+        self.store.data_mut().renew(&program.grant, self.meter.clone());
+        self.used = true;
+        true
+    }
+
+    /// Readies it for a call: puts it back if one has left its traces. `None` if that failed, and it is gone.
+    async fn as_new(mut self: Box<Self>) -> Option<Box<Self>> {
+        self.store.set_epoch_deadline(1);
+        if self.used && !self.reset().await {
+            metrics::counter!("spawnpoint_resets_given_up_total").increment(1);
+            return None;
+        }
+        Some(self)
+    }
+
+    /// Puts it back to how it was made. Returns whether it is as new; if not, it must not be called.
+    async fn reset(&mut self) -> bool {
+        let Some(resetter) = &mut self.resetter else { return false };
+        let function = match resetter {
+            Resetter::Function(function) => *function,
+            Resetter::Export(instance, export) => {
+                let Ok(function) = instance.get_typed_func(&mut self.store, *export) else { return false };
+                *resetter = Resetter::Function(function);
+                function
+            }
+        };
+        let reset = matches!(function.call_async(&mut self.store, ()).await, Ok((0,)));
+        self.used = !reset;
+        self.answered = 0;
+        reset
+    }
+}
+
+impl Resetter {
+    pub(super) fn new(instance: wasmtime::component::Instance, export: ComponentExportIndex) -> Self {
+        Self::Export(instance, export)
     }
 }
 
@@ -128,11 +207,12 @@ impl Call {
         let account = meter.clone();
         let id = program.id;
         let future = Box::pin(async move {
-            let mut instance = match instance {
-                Some(mut instance) => {
-                    instance.store.set_epoch_deadline(1);
-                    instance
-                }
+            let taken = match instance {
+                Some(instance) => instance.as_new().await,
+                None => None,
+            };
+            let mut instance = match taken {
+                Some(instance) => instance,
                 None => match program.spawn(account).await {
                     Ok(instance) => Box::new(instance),
                     Err(error) => return Ended::NotSpawned(error),
@@ -144,7 +224,10 @@ impl Call {
                     instance.answered += 1;
                     Ended::Cleanly(instance)
                 }
-                Err(error) => Ended::Failed(error, instance),
+                Err(error) => {
+                    program.failed(&error, &instance.meter);
+                    Ended::Failed(error, instance)
+                }
             }
         });
         let run = Run { future, meter: meter.clone(), program: id, interrupted: false };
@@ -243,22 +326,42 @@ pub async fn spawn_ahead(
     (cpu_ms, meter): (u64, Arc<Meter>),
     pulse: Pulse,
 ) -> Result<Box<Instance>, SpawnError> {
-    meter.arm(cpu_ms);
     let account = meter.clone();
     let id = program.id;
-    let mut spawning = Box::pin(async move { program.spawn(account).await });
+    let spawning = async move { program.spawn(account).await };
+    let spawned = ahead((id, spawning), (cpu_ms, meter), pulse).await;
+    let panicked = || Err(SpawnError::Guest(wasmtime::format_err!("the host panicked")));
+    spawned.unwrap_or_else(panicked).map(Box::new)
+}
+
+/// Puts an instance back ahead of any call, charging that like a call's start-up. `None` if it could not be, and is gone.
+pub async fn reset_ahead(
+    program: ProgramId,
+    instance: Box<Instance>,
+    cpu_ms: u64,
+    pulse: Pulse,
+) -> Option<Box<Instance>> {
+    let meter = instance.meter.clone();
+    ahead((program, instance.as_new()), (cpu_ms, meter), pulse).await.flatten()
+}
+
+/// Polls what runs a guest that nobody waits for. `None` if the host panicked.
+async fn ahead<T>(
+    (id, work): (ProgramId, impl Future<Output = T>),
+    (cpu_ms, meter): (u64, Arc<Meter>),
+    pulse: Pulse,
+) -> Option<T> {
+    meter.arm(cpu_ms);
+    let mut work = Box::pin(work);
     std::future::poll_fn(move |cx| {
         pulse.begin(Some(id));
         meter.poll_begins();
-        let polled = catch_unwind(AssertUnwindSafe(|| spawning.as_mut().poll(cx)));
+        let polled = catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx)));
         meter.poll_ends();
         pulse.end();
-        polled.unwrap_or_else(|_| {
-            Poll::Ready(Err(SpawnError::Guest(wasmtime::format_err!("the host panicked"))))
-        })
+        polled.map_or(Poll::Ready(None), |polled| polled.map(Some))
     })
     .await
-    .map(Box::new)
 }
 
 impl Instance {

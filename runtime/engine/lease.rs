@@ -75,6 +75,7 @@ impl Lease {
                 (Some(instance), room, Start::Reused)
             }
             Taken::Ready(instance, room) => (Some(instance), room, Start::Warm),
+            Taken::Used(instance, room) => (Some(instance), room, Start::Reset),
             Taken::Nothing(room) if terms.cold => (None, room, Start::Cold),
             Taken::Nothing(room) => (None, room, Start::Spawned),
         };
@@ -141,7 +142,7 @@ impl Lease {
                     Some(room) if instance.answered < self.max_requests => {
                         self.shelf.put_back(self.program, (instance, room), self.group);
                     }
-                    Some(room) => self.shelf.discard(instance, room, self.group),
+                    Some(room) => self.shelf.retire(self.program, (instance, room), self.group),
                     None => drop(instance),
                 }
                 End::Returned

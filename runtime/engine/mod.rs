@@ -12,6 +12,7 @@ pub mod locate;
 pub mod pool;
 pub mod profile;
 pub mod program;
+pub mod reset;
 pub mod room;
 pub mod sizing;
 pub mod ticker;

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use super::instance::{Call, Instance, Remains, spawn_ahead};
+use super::instance::{Call, Instance, Remains, reset_ahead, spawn_ahead};
 use super::lanes::{Gone, Group, HEAVY_NS, HeavyLane};
 use super::program::{Program, ProgramId, SpawnError};
 use super::room::{Room, Rooms, Share};
@@ -25,6 +25,9 @@ const BIN: usize = 16;
 /// Bytes that an instance may have grown to and still be dropped on the thread that answers calls, whatever it did. What
 /// is above goes back to the kernel page by page, if it was touched; a short call has no time to touch much.
 const LARGE: u64 = 4 << 20;
+
+/// Instances of one program that wait to be put back: more than that are at work at once only where calls take long.
+const USED: usize = 64;
 
 /// How long making an instance ahead of a call may take.
 const AHEAD: Duration = Duration::from_secs(2);
@@ -62,8 +65,23 @@ struct Pool {
     share: Rc<Share>,
     ready: Vec<(Box<Instance>, Room)>,
     reusable: Vec<(Box<Instance>, Room)>,
+    used: Used,
     sizing: Sizing,
     queued: bool,
+}
+
+/// Instances that answered and are to be put back before they answer again; the last one that did is the first to be.
+#[derive(Default)]
+struct Used {
+    all: Vec<(Box<Instance>, Room)>,
+    /// The fewest there were since this was last asked.
+    least: usize,
+}
+
+/// What is made ahead.
+enum Ahead {
+    New(Room),
+    Again(Box<Instance>, Room),
 }
 
 /// What is thrown away, and its room with it: a whole call, or what a call left behind.
@@ -77,10 +95,31 @@ enum Waste {
 pub enum Taken {
     /// Answered before, and may answer again.
     Reused(Box<Instance>, Room),
-    /// Fresh, made ahead.
+    /// As new, made ahead.
     Ready(Box<Instance>, Room),
+    /// Answered before, and is put back as part of the call.
+    Used(Box<Instance>, Room),
     /// None there: spawn one as part of the call.
     Nothing(Room),
+}
+
+impl Used {
+    fn push(&mut self, instance: Box<Instance>, room: Room) {
+        self.all.push((instance, room));
+    }
+
+    fn pop(&mut self) -> Option<(Box<Instance>, Room)> {
+        let last = self.all.pop();
+        self.least = self.least.min(self.all.len());
+        last
+    }
+
+    /// Those that nobody has needed since this was last asked, the oldest.
+    fn spare(&mut self) -> impl Iterator<Item = (Box<Instance>, Room)> {
+        let spare = self.least.min(self.all.len());
+        self.least = self.all.len() - spare;
+        self.all.drain(..spare)
+    }
 }
 
 fn now_ms() -> u64 {
@@ -134,6 +173,7 @@ impl Shelf {
             share: self.rooms.share(&program.grant.account),
             ready: Vec::new(),
             reusable: Vec::new(),
+            used: Used::default(),
             sizing: Sizing::new(self.bounds.ready_per_program, now_ms()),
             queued: false,
         });
@@ -160,6 +200,10 @@ impl Shelf {
         if let Some((instance, mut room)) = ready {
             room.engage();
             return Some(Taken::Ready(instance, room));
+        }
+        if let Some((instance, mut room)) = pool.used.pop() {
+            room.engage();
+            return Some(Taken::Used(instance, room));
         }
         if !self.rooms.is_full() {
             return Some(Taken::Nothing(self.rooms.room(&pool.share)));
@@ -191,7 +235,7 @@ impl Shelf {
     fn shed(&self, whose: impl Fn(&Share) -> bool) {
         let mut waste = Vec::new();
         for pool in self.pools.borrow_mut().values_mut().filter(|pool| whose(&pool.share)) {
-            for idle in [&mut pool.ready, &mut pool.reusable] {
+            for idle in [&mut pool.ready, &mut pool.reusable, &mut pool.used.all] {
                 // The oldest: their memory is the coldest.
                 waste.extend(idle.drain(..idle.len().div_ceil(2)));
             }
@@ -226,6 +270,21 @@ impl Shelf {
             // Its version was dropped while it answered.
             None => self.discard(instance, room, group),
         }
+    }
+
+    /// An instance that ended cleanly and answers no more as it is: kept to be put back, if it can be.
+    pub fn retire(&self, program: ProgramId, (mut instance, mut room): (Box<Instance>, Room), group: Group) {
+        if !self.rooms.is_awaited()
+            && let Some(pool) = self.pools.borrow_mut().get_mut(&program)
+            && pool.used.all.len() < USED
+            && instance.retire(&pool.program)
+        {
+            room.rest();
+            pool.used.push(instance, room);
+            self.work.notify_one();
+            return;
+        }
+        self.discard(instance, room, group);
     }
 
     /// An instance that is done. Dropped later, off the request's path; in the heavy lane if its call was heavy and it grew
@@ -273,7 +332,7 @@ impl Shelf {
     /// Forgets a program: its ready and reusable instances go into the bin, running calls end as they will.
     pub fn forget(&self, program: ProgramId) {
         if let Some(pool) = self.pools.borrow_mut().remove(&program) {
-            let all = pool.ready.into_iter().chain(pool.reusable);
+            let all = pool.ready.into_iter().chain(pool.reusable).chain(pool.used.all);
             self.bin.borrow_mut().extend(all.map(|(instance, room)| Waste::Instance(instance, room)));
         }
         self.empty_bin();
@@ -303,16 +362,26 @@ impl Shelf {
         }
     }
 
-    /// Makes one instance ahead. Returns whether there may be more to do.
+    /// Makes one instance ahead, of one that has answered if there is any. Returns whether there may be more to do.
     async fn refill_one(&self) -> bool {
-        let Some((id, program, cpu_ms, room)) = self.next_wanted() else {
+        let Some((id, program, cpu_ms, ahead)) = self.next_wanted() else {
             return false;
         };
-        let spawning = spawn_ahead(program, (cpu_ms, Arc::default()), self.pulse.clone());
         // A guest whose start-up waits for something must not hold up the bin.
-        let spawned = tokio::time::timeout(AHEAD, spawning).await.unwrap_or_else(|_| {
-            Err(SpawnError::Guest(wasmtime::format_err!("start-up waited for too long")))
-        });
+        let (spawned, room) = match ahead {
+            Ahead::New(room) => {
+                let spawning = spawn_ahead(program, (cpu_ms, Arc::default()), self.pulse.clone());
+                let spawned = tokio::time::timeout(AHEAD, spawning).await.unwrap_or_else(|_| {
+                    Err(SpawnError::Guest(wasmtime::format_err!("start-up waited for too long")))
+                });
+                (spawned, room)
+            }
+            Ahead::Again(instance, room) => {
+                let resetting = reset_ahead(id, instance, cpu_ms, self.pulse.clone());
+                let Some(instance) = resetting.await else { return true };
+                (Ok(instance), room)
+            }
+        };
         let mut pools = self.pools.borrow_mut();
         match (pools.get_mut(&id), spawned) {
             (Some(pool), Ok(instance)) => {
@@ -330,16 +399,19 @@ impl Shelf {
         true
     }
 
-    /// The next program that lacks a ready instance, with room for one.
-    fn next_wanted(&self) -> Option<(ProgramId, Arc<Program>, u64, Room)> {
+    /// The next program that lacks a ready instance, with what is to become one.
+    fn next_wanted(&self) -> Option<(ProgramId, Arc<Program>, u64, Ahead)> {
         let mut wanted = self.wanted.borrow_mut();
         let mut pools = self.pools.borrow_mut();
         while let Some(id) = wanted.front().copied() {
             if let Some(pool) = pools.get_mut(&id) {
                 let lacks = (pool.ready.len() as u64) < u64::from(pool.sizing.target());
-                if lacks && pool.reusable.is_empty() && self.rooms.may_ahead() {
-                    let room = self.rooms.ahead(&pool.share);
-                    return Some((id, pool.program.clone(), pool.cpu_ms, room));
+                if lacks && pool.reusable.is_empty() {
+                    let again = pool.used.pop().map(|(instance, room)| Ahead::Again(instance, room));
+                    let may = || self.rooms.may_ahead().then(|| Ahead::New(self.rooms.ahead(&pool.share)));
+                    if let Some(ahead) = again.or_else(may) {
+                        return Some((id, pool.program.clone(), pool.cpu_ms, ahead));
+                    }
                 }
                 pool.queued = false;
             }
@@ -361,7 +433,9 @@ impl Shelf {
             while pool.ready.len() > keep {
                 bin.extend(pool.ready.pop().map(|(instance, room)| Waste::Instance(instance, room)));
             }
+            bin.extend(pool.used.spare().map(|(instance, room)| Waste::Instance(instance, room)));
             if idle {
+                bin.extend(pool.used.all.drain(..).map(|(instance, room)| Waste::Instance(instance, room)));
                 bin.extend(pool.reusable.drain(..).map(|(instance, room)| Waste::Instance(instance, room)));
             }
             !idle || pool.queued

@@ -32,6 +32,8 @@ pub struct Slots {
     pub scan_pages: bool,
     /// Bytes of a slot's memory that stay resident when it is free, if pages are scanned.
     pub resident_bytes: u64,
+    /// Whether an instance that ended cleanly is put back to how it was made, where that can be done.
+    pub resets: bool,
 }
 
 /// Bytes of a slot's memory kept resident where there is memory enough, so that reuse costs no system call but the scan.
@@ -118,8 +120,9 @@ fn pool(slots: &Slots) -> PoolingAllocationConfig {
     let n = slots.instances;
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(n)
-        // A Rust component takes 3 core instances, 2 tables and 1 memory; larger ones take from the same stock.
-        .total_core_instances(n.saturating_mul(4))
+        // A Rust component takes 3 core instances, 2 tables and 1 memory, and one core instance more to be put back; larger
+        // ones take from the same stock.
+        .total_core_instances(n.saturating_mul(5))
         .total_tables(n.saturating_mul(3))
         .total_memories(memories(n))
         .total_stacks(n)

@@ -4,14 +4,16 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 
-use wasmtime::component::{Component, Linker};
+use wasmtime::component::{Component, ComponentExportIndex, InstancePre, Linker};
 use wasmtime::{Engine, PoolConcurrencyLimitError, Store, UpdateDeadline};
-use wasmtime_wasi_http::p2::bindings::{Proxy, ProxyPre};
+use wasmtime_wasi_http::p2::bindings::{Proxy, ProxyIndices};
 use wasmtime_wasi_http::p3::bindings::{Service, ServicePre};
 
-use super::instance::Instance;
+use super::instance::{Instance, Resetter};
 use super::profile::{self, Purpose, Slots};
+use super::reset::{self, Moves};
 use super::ticker::Ticker;
+use super::verdict;
 use crate::host::meter::{Meter, Tick};
 use crate::host::{Grant, HostState, link};
 use crate::model::limits;
@@ -61,12 +63,30 @@ pub struct Program {
     pub id: ProgramId,
     /// What each of its instances is given.
     pub grant: Grant,
+    /// Differs from load to load.
+    load: u64,
     engine: Engine,
     pre: Pre,
+    /// Where its code was in what was uploaded, if something was put in.
+    moves: Option<Moves>,
+    /// What puts its instances back, if they are.
+    reset: Option<ComponentExportIndex>,
+}
+
+/// Programs loaded so far.
+static LOADS: AtomicU64 = AtomicU64::new(0);
+
+/// What an artifact holds.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The machine code.
+    pub component: Component,
+    /// Where the code was in what was uploaded, if instances can be put back.
+    pub moves: Option<Moves>,
 }
 
 enum Pre {
-    Http02(ProxyPre<HostState>),
+    Http02(InstancePre<HostState>, ProxyIndices),
     Http03(ServicePre<HostState>),
 }
 
@@ -142,18 +162,23 @@ impl Engines {
     pub fn program(
         &self,
         id: ProgramId,
-        component: &Component,
+        loaded: Loaded,
         (profile, handler): (Profile, Handler),
         grant: Grant,
     ) -> Result<Program, LinkError> {
         let linked = self.linked(profile)?;
-        let pre = linked.linker.instantiate_pre(component).map_err(LinkError::Unfit)?;
+        let Loaded { component, moves } = loaded;
+        let pre = linked.linker.instantiate_pre(&component).map_err(LinkError::Unfit)?;
         let pre = match handler {
-            Handler::Http02 => ProxyPre::new(pre).map(Pre::Http02),
+            Handler::Http02 => ProxyIndices::new(&pre).map(|indices| Pre::Http02(pre, indices)),
             Handler::Http03 => ServicePre::new(pre).map(Pre::Http03),
         };
+        // Only what our own child put in is trusted to put anything back.
+        let resets = self.slots.resets && moves.is_some();
+        let reset = resets.then(|| component.get_export_index(None, reset::EXPORT)).flatten();
         let engine = linked.engine.clone();
-        Ok(Program { id, grant, engine, pre: pre.map_err(LinkError::Unfit)? })
+        let load = LOADS.fetch_add(1, Relaxed);
+        Ok(Program { id, grant, load, engine, pre: pre.map_err(LinkError::Unfit)?, moves, reset })
     }
 }
 
@@ -187,14 +212,34 @@ impl Program {
                 Tick::Yield => UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())),
             })
         });
-        let guest = match &self.pre {
-            Pre::Http02(pre) => pre.instantiate_async(&mut store).await.map(Guest::Http02),
-            Pre::Http03(pre) => pre.instantiate_async(&mut store).await.map(Guest::Http03),
+        let spawned = match &self.pre {
+            Pre::Http02(pre, indices) => match pre.instantiate_async(&mut store).await {
+                Ok(instance) => indices.load(&mut store, &instance).map(|proxy| {
+                    (Guest::Http02(proxy), self.reset.map(|export| Resetter::new(instance, export)))
+                }),
+                Err(error) => Err(error),
+            },
+            Pre::Http03(pre) => {
+                pre.instantiate_async(&mut store).await.map(|service| (Guest::Http03(service), None))
+            }
         };
-        match guest {
-            Ok(guest) => Ok(Instance { store, guest, meter, answered: 0 }),
+        match spawned {
+            Ok((guest, resetter)) => Ok(Instance::new((store, guest), meter, self.load, resetter)),
             Err(error) if error.is::<PoolConcurrencyLimitError>() => Err(SpawnError::Full),
-            Err(error) => Err(SpawnError::Guest(error)),
+            Err(error) => {
+                self.failed(&error, &meter);
+                Err(SpawnError::Guest(error))
+            }
         }
+    }
+
+    /// Whether this very program made an instance, and not one that was loaded before it.
+    pub(super) fn made(&self, instance: &Instance) -> bool {
+        self.load == instance.load
+    }
+
+    /// Notes where a guest of this program was when it failed.
+    pub(super) fn failed(&self, error: &wasmtime::Error, meter: &Meter) {
+        meter.failed_at(verdict::backtrace(error, self.moves.as_ref()));
     }
 }

@@ -5,6 +5,7 @@ use wasmtime::{Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
 use super::program::SpawnError;
+use super::reset::Moves;
 use crate::host::meter::Meter;
 use crate::model::frame::Frame;
 use crate::model::outcome::Outcome;
@@ -12,11 +13,10 @@ use crate::model::outcome::Outcome;
 /// Characters of a guest's error that are kept.
 const DETAIL: usize = 300;
 
-/// What to call this failure; where the guest was goes into its account. What the account says comes first: a guest that
-/// ran out of something may end in any trap it likes.
+/// What to call this failure. What the account says comes first: a guest that ran out of something may end in any trap it
+/// likes.
 #[must_use]
 pub fn of_error(error: &wasmtime::Error, meter: &Meter) -> Outcome {
-    meter.failed_at(backtrace(error));
     if meter.cpu_exceeded() {
         return Outcome::CpuLimit;
     }
@@ -47,14 +47,17 @@ pub fn of_spawn(error: &SpawnError, meter: &Meter) -> Option<Outcome> {
     }
 }
 
-/// The guest's stack, innermost first; the engine captures a bounded part of it. Names are not demangled here: most
-/// failures of a storm are counted and never looked at.
-fn backtrace(error: &wasmtime::Error) -> Vec<Frame> {
+/// The guest's stack, innermost first, with places in what was uploaded; the engine captures a bounded part of it. Names are
+/// not demangled here: most failures of a storm are counted and never looked at.
+pub(super) fn backtrace(error: &wasmtime::Error, moves: Option<&Moves>) -> Vec<Frame> {
     let captured = error.downcast_ref::<WasmBacktrace>();
     let frames = captured.map(WasmBacktrace::frames).unwrap_or_default().iter();
-    let offset = |offset: usize| u64::try_from(offset).ok();
+    let origin = |offset: usize| {
+        let offset = u64::try_from(offset).ok()?;
+        moves.map_or(Some(offset), |moves| moves.origin(offset))
+    };
     let frames = frames
-        .map(|each| Frame::new(each.func_name(), each.func_index(), each.module_offset().and_then(offset)));
+        .map(|each| Frame::new(each.func_name(), each.func_index(), each.module_offset().and_then(origin)));
     frames.collect()
 }
 

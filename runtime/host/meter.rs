@@ -311,6 +311,18 @@ impl MemoryAccount {
         }
     }
 
+    /// Goes on for another call, with what the instance holds.
+    pub fn renew(&mut self, meter: Arc<Meter>) {
+        meter.memory_peak.fetch_max(self.used as u64, Relaxed);
+        self.meter = meter;
+    }
+
+    /// Bytes of memories and tables.
+    #[must_use]
+    pub fn used(&self) -> usize {
+        self.used
+    }
+
     fn grow(&mut self, current: usize, desired: usize) -> bool {
         let total = self.used.saturating_sub(current).saturating_add(desired);
         if total > self.limit {

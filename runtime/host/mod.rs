@@ -6,6 +6,7 @@ pub mod gate;
 pub mod logs;
 pub mod meter;
 pub mod notes;
+pub mod pages;
 
 #[cfg(test)]
 mod tests;
@@ -27,6 +28,7 @@ use crate::model::version::Profile;
 use account::Account;
 use logs::GuestLog;
 use meter::{MemoryAccount, Meter};
+use pages::Runs;
 
 /// What every instance of one program is given.
 #[derive(Clone, Debug)]
@@ -49,6 +51,8 @@ pub struct HostState {
     wasi: WasiCtx,
     http: WasiHttpCtx,
     hooks: Hooks,
+    /// What an instance that is put back asks for.
+    written: Runs,
     /// Memory and tables of this store, bounded.
     pub memory: MemoryAccount,
     /// CPU time and incidents, shared with whoever polls the guest.
@@ -59,29 +63,47 @@ impl HostState {
     /// The state of a fresh store: nothing inherited, everything bounded.
     #[must_use]
     pub fn new(grant: &Grant, meter: Arc<Meter>) -> Self {
-        let mut wasi = WasiCtxBuilder::new();
-        wasi.stdout(grant.log.of(&meter))
-            .stderr(grant.log.of(&meter))
-            .allow_tcp(false)
-            .allow_udp(false)
-            .allow_ip_name_lookup(false)
-            .max_random_size(limits::RANDOM_BYTES);
-        if !grant.variables.is_empty() {
-            wasi.envs(&grant.variables);
-        }
         let mut http = WasiHttpCtx::new();
         http.set_field_size_limit(limits::FIELD_BYTES);
         let mut table = ResourceTable::new();
         table.set_max_capacity(limits::HANDLES);
         Self {
             table,
-            wasi: wasi.build(),
+            wasi: wasi(grant, &meter),
             http,
             hooks: Hooks,
+            written: Runs::default(),
             memory: MemoryAccount::new(grant, meter.clone()),
             meter,
         }
     }
+
+    /// Whether the guest holds nothing of the host's: no handle leads anywhere.
+    #[must_use]
+    pub fn is_bare(&self) -> bool {
+        self.table.is_empty()
+    }
+
+    /// Makes this the state of a fresh store, for a guest that was put back and holds nothing.
+    pub fn renew(&mut self, grant: &Grant, meter: Arc<Meter>) {
+        self.wasi = wasi(grant, &meter);
+        self.memory.renew(meter.clone());
+        self.meter = meter;
+    }
+}
+
+fn wasi(grant: &Grant, meter: &Arc<Meter>) -> WasiCtx {
+    let mut wasi = WasiCtxBuilder::new();
+    wasi.stdout(grant.log.of(meter))
+        .stderr(grant.log.of(meter))
+        .allow_tcp(false)
+        .allow_udp(false)
+        .allow_ip_name_lookup(false)
+        .max_random_size(limits::RANDOM_BYTES);
+    if !grant.variables.is_empty() {
+        wasi.envs(&grant.variables);
+    }
+    wasi.build()
 }
 
 /// wasmtime drops this before it frees the instance's slot: a panic that got through would cost the slot for good.
@@ -115,6 +137,7 @@ pub fn link(linker: &mut Linker<HostState>, profile: Profile) -> wasmtime::Resul
     // A Rust std guest imports wasi:cli and wasi:filesystem even in a proxy world: linked, and empty.
     wasmtime_wasi::p2::add_to_linker_async(linker)?;
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)?;
+    pages::link(linker)?;
     if let Profile::Async = profile {
         wasmtime_wasi::p3::add_to_linker(linker)?;
         wasmtime_wasi_http::p3::add_to_linker(linker)?;

@@ -240,6 +240,8 @@ pub enum Start {
     Spawned,
     /// A ready instance was taken.
     Warm,
+    /// An instance that had answered before was put back to how it was made, for this call.
+    Reset,
     /// An instance that had answered before.
     Reused,
 }
@@ -252,6 +254,7 @@ impl Start {
             Self::Cold => "cold",
             Self::Spawned => "spawned",
             Self::Warm => "warm",
+            Self::Reset => "reset",
             Self::Reused => "reused",
         }
     }

@@ -9,6 +9,7 @@ use std::path::Path;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::engine::profile::{MEMORY_KEEP_RESIDENT, Slots, address_bytes, all_memories, scan_pages_is_safe};
+use crate::host::pages::are_told;
 use crate::model::limits::{Limits, ServerLimits};
 use crate::settings::Settings;
 
@@ -127,7 +128,7 @@ impl Machine {
 /// When it has too little of something for any server.
 pub(super) fn fit(settings: &mut Settings) -> Result<Slots, TooLittle> {
     let mut machine = Machine::look();
-    machine.scan_pages &= settings.scan_pages;
+    machine.scan_pages &= settings.after_use.scan_pages;
     let server = &mut settings.server;
     let fit = machine.fit(server, &settings.ceiling)?;
     for (what, wanted, most) in [
@@ -146,6 +147,7 @@ pub(super) fn fit(settings: &mut Settings) -> Result<Slots, TooLittle> {
         server.memory_bytes = memory_bytes.unwrap_or(1 << 30) / 4 * 3;
     }
     let Fit { scan_pages, resident_bytes, .. } = fit;
+    let resets = settings.after_use.reset_instances && are_told();
     tracing::info!(
         instances = server.instances,
         loaded_programs = server.loaded_programs,
@@ -158,9 +160,11 @@ pub(super) fn fit(settings: &mut Settings) -> Result<Slots, TooLittle> {
         budget_bytes = server.memory_bytes,
         scan_pages,
         resident_bytes,
+        resets,
         "limits in force"
     );
-    Ok(Slots { instances: server.instances, ceiling: settings.ceiling, scan_pages, resident_bytes })
+    let (instances, ceiling) = (server.instances, settings.ceiling);
+    Ok(Slots { instances, ceiling, scan_pages, resident_bytes, resets })
 }
 
 /// Raises the soft limit of file descriptors to the hard one. Returns what is in force.

@@ -31,8 +31,8 @@ pub struct Settings {
     pub base_domain_is_set: bool,
     /// Threads of the data plane.
     pub threads: usize,
-    /// Whether the kernel may be asked which pages of a slot were written, where that is safe.
-    pub scan_pages: bool,
+    /// What is done with instances that have answered.
+    pub after_use: AfterUse,
     /// Whether answers tell where their time went, where a manifest says nothing.
     pub server_timing: bool,
     /// What is logged.
@@ -47,6 +47,15 @@ pub struct Settings {
     pub quotas: Quotas,
     /// When a version that fails is left alone.
     pub breaker: Rules,
+}
+
+/// What is done with an instance that has answered, and with its slot.
+#[derive(Clone, Copy, Debug)]
+pub struct AfterUse {
+    /// Whether the kernel may be asked which pages of a slot were written, where that is safe.
+    pub scan_pages: bool,
+    /// Whether an instance that ended cleanly is put back to how it was made, where that can be done, or thrown away.
+    pub reset_instances: bool,
 }
 
 /// What each tenant may use.

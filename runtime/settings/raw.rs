@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::{LogSettings, Quotas, Settings, default_data_dir, no_color};
+use super::{AfterUse, LogSettings, Quotas, Settings, default_data_dir, no_color};
 use crate::model::breaker::Rules;
 use crate::model::limits::{Limits, Overrides, Quota, ServerLimits};
 use crate::model::name::{TenantName, is_label};
@@ -29,8 +29,10 @@ pub struct RawSettings {
     pub base_domain: Option<String>,
     /// See [`Settings::threads`].
     pub threads: Option<usize>,
-    /// See [`Settings::scan_pages`].
-    pub scan_pages: ScanPages,
+    /// See [`AfterUse::scan_pages`].
+    pub scan_pages: Choice,
+    /// See [`AfterUse::reset_instances`].
+    pub reset_instances: Choice,
     /// See [`Settings::server_timing`].
     pub server_timing: Option<bool>,
     /// See [`LogSettings`].
@@ -59,14 +61,14 @@ pub struct RawLog {
     pub format: Option<LogFormat>,
 }
 
-/// Whether slots are cleaned with the help of `PAGEMAP_SCAN`.
+/// Whether something is done where the kernel allows it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum ScanPages {
-    /// Where the kernel has it and nothing can be swapped out.
+pub enum Choice {
+    /// Where it is known to be safe.
     #[default]
     Auto,
-    /// Never: pages are given back and mapped again, as on a kernel without it.
+    /// Never, as on a kernel without it.
     Off,
 }
 
@@ -179,7 +181,10 @@ impl Flags {
             base_domain,
             base_domain_is_set,
             threads,
-            scan_pages: raw.scan_pages == ScanPages::Auto,
+            after_use: AfterUse {
+                scan_pages: raw.scan_pages == Choice::Auto,
+                reset_instances: raw.reset_instances == Choice::Auto,
+            },
             server_timing: raw.server_timing.unwrap_or(true),
             log: LogSettings {
                 filter: self.log.or(raw.log.filter).unwrap_or_else(|| "info".to_owned()),

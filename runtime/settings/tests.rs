@@ -74,8 +74,10 @@ fn a_tenant_may_have_a_quota_of_its_own() {
 
 #[test]
 fn pages_are_scanned_unless_the_operator_says_off() {
-    assert!(read("").unwrap().scan_pages);
-    assert!(read("scan_pages = \"auto\"\n").unwrap().scan_pages);
-    assert!(!read("scan_pages = \"off\"\n").unwrap().scan_pages);
+    assert!(read("").unwrap().after_use.scan_pages);
+    assert!(read("scan_pages = \"auto\"\n").unwrap().after_use.scan_pages);
+    assert!(!read("scan_pages = \"off\"\n").unwrap().after_use.scan_pages);
+    assert!(read("").unwrap().after_use.reset_instances);
+    assert!(!read("reset_instances = \"off\"\n").unwrap().after_use.reset_instances);
     assert!(read("scan_pages = \"on\"\n").unwrap_err().contains("expected `auto` or `off`"));
 }

@@ -20,6 +20,10 @@ pub fn install() -> Result<PrometheusHandle, metrics_exporter_prometheus::BuildE
         "Calls that ran in the heavy lane, from the start or from later on"
     );
     describe_counter!(
+        "spawnpoint_resets_given_up_total",
+        "Instances that were to be put back to how they were made and were thrown away"
+    );
+    describe_counter!(
         "spawnpoint_threads_stuck_total",
         "Times that a thread did not come back from a guest for a second"
     );

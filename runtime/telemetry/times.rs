@@ -22,8 +22,14 @@ const LAST: u32 = 35;
 const BOUNDS: usize = 2 * (LAST - FIRST) as usize + 1;
 
 /// How an instance came to be, as a label; the last one is that there was none.
-const STARTS: [&str; 5] =
-    [Start::Cold.as_str(), Start::Spawned.as_str(), Start::Warm.as_str(), Start::Reused.as_str(), "none"];
+const STARTS: [&str; 6] = [
+    Start::Cold.as_str(),
+    Start::Spawned.as_str(),
+    Start::Warm.as_str(),
+    Start::Reset.as_str(),
+    Start::Reused.as_str(),
+    "none",
+];
 
 /// What one thread's requests took. Only that thread records.
 #[derive(Debug, Default)]

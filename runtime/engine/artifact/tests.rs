@@ -55,7 +55,7 @@ impl Bench {
     }
 
     fn load(&self, digest: u8) -> Result<Component, LoadError> {
-        self.store.load(&self.engine, &id(digest))
+        self.store.load(&self.engine, &id(digest)).map(|loaded| loaded.component)
     }
 
     fn why(&self, digest: u8) -> &'static str {

@@ -16,6 +16,7 @@ use super::frame::{self, ARTIFACT_BYTES, Facts, Header, milliseconds};
 use crate::engine::componentize::sniff::{TEXT, bounded};
 use crate::engine::componentize::{Code, Refused, componentize};
 use crate::engine::profile::{self, Purpose};
+use crate::engine::reset::{Resettable, resettable};
 
 /// The hidden subcommand that calls [`child_main`].
 pub const SUBCOMMAND: &str = "__compile";
@@ -133,8 +134,14 @@ fn compile(wasm: &[u8]) -> (Header, Vec<u8>) {
     };
     let componentized = start.elapsed();
     let compiled = profile::engine(found.profile, Purpose::Compile).and_then(|engine| {
-        let artifact = engine.precompile_component(&found.component)?;
-        Ok((EngineHash::of(&engine), artifact))
+        let hash = EngineHash::of(&engine);
+        // What cannot be put back is compiled as it is, and answers with new instances.
+        let Ok(Resettable { component, moves }) = resettable(&found.component, found.profile) else {
+            return Ok((hash, engine.precompile_component(&found.component)?));
+        };
+        let mut artifact = engine.precompile_component(&component)?;
+        artifact.extend(moves.trailer());
+        Ok((hash, artifact))
     });
     let (engine_hash, artifact) = match compiled {
         Ok(compiled) => compiled,

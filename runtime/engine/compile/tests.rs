@@ -18,6 +18,7 @@ pub(in crate::engine) fn serving(profile: Profile) -> wasmtime::Engine {
         ceiling: Limits::default_ceiling(),
         scan_pages: profile::scan_pages_is_safe(),
         resident_bytes: profile::MEMORY_KEEP_RESIDENT,
+        resets: true,
     };
     profile::engine(profile, Purpose::Serve(&slots)).unwrap()
 }

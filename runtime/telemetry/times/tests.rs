@@ -23,7 +23,7 @@ fn a_bound_belongs_to_its_bucket_and_the_next_nanosecond_does_not() {
 
 #[test]
 fn the_labels_are_those_of_the_header_in_order() {
-    for start in [Start::Cold, Start::Spawned, Start::Warm, Start::Reused] {
+    for start in [Start::Cold, Start::Spawned, Start::Warm, Start::Reset, Start::Reused] {
         assert_eq!(STARTS[start as usize], start.as_str());
     }
     for phase in Phase::ALL {

@@ -1,0 +1,137 @@
+//! An instance that ended cleanly answers again as if it were new, or not at all. `SPAWNPOINT_CANARY` says how many
+//! times it is asked (500). Must never take the server's word for it: the guest looks for what it left.
+
+use std::collections::BTreeSet;
+
+use super::support::{Answer, Config, Raw, Server, get, guest};
+
+fn start(answer: &Answer) -> &str {
+    answer.header("x-spawnpoint-start")
+}
+
+fn given_up(server: &Server) -> f64 {
+    server.metric("spawnpoint_resets_given_up_total", "")
+}
+
+fn rounds() -> u32 {
+    let told = std::env::var_os("SPAWNPOINT_CANARY");
+    told.and_then(|text| text.to_str()?.trim().parse().ok()).unwrap_or(500)
+}
+
+/// Asks on one connection, one after the other; returns the answers' texts and how each started.
+fn ask(server: &Server, target: &str, times: u32) -> (BTreeSet<String>, BTreeSet<String>) {
+    let mut raw = Raw::connect(server.ingress);
+    let (mut texts, mut starts) = (BTreeSet::new(), BTreeSet::new());
+    for n in 0..times {
+        let answer = raw.get(target).unwrap_or_else(|| panic!("no answer at {n}"));
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        texts.insert(answer.text());
+        starts.insert(start(&answer).to_owned());
+    }
+    (texts, starts)
+}
+
+fn as_new(text: &str) -> bool {
+    text.starts_with("calls=0 ") && text.ends_with(" zero")
+}
+
+#[test]
+fn an_instance_that_is_put_back_shows_nothing_of_the_call_before() {
+    let server = Server::with(Config::default().toml("threads = 1"));
+    server.deploy("f", &guest("marks"));
+    let (texts, starts) = ask(&server, "/default/f/", rounds());
+    assert!(texts.len() == 1 && texts.iter().all(|text| as_new(text)), "{texts:?}");
+    assert_eq!(given_up(&server), 0.0);
+    assert!(starts.iter().any(|start| start == "warm" || start == "reset"), "{starts:?}");
+}
+
+#[test]
+fn an_instance_is_put_back_as_part_of_a_call_where_none_is_ready() {
+    let server = Server::with(Config::default().toml("threads = 1\n[server]\nready_per_program = 0"));
+    server.deploy("f", &guest("marks"));
+    assert_eq!(start(&get(server.ingress, "/default/f/")), "spawned");
+    let (texts, starts) = ask(&server, "/default/f/", 200);
+    assert!(texts.iter().all(|text| as_new(text)), "{texts:?}");
+    assert_eq!(starts, BTreeSet::from(["reset".to_owned()]));
+    assert_eq!(given_up(&server), 0.0);
+}
+
+#[test]
+fn memory_that_one_call_grew_by_much_is_not_kept_for_the_next() {
+    let server = Server::with(Config::default().toml("threads = 1\n[server]\nready_per_program = 0"));
+    server.deploy("f", &guest("marks"));
+    for grow in [1, 3, 40, 1, 200, 1, 16, 2] {
+        let answer = get(server.ingress, &format!("/default/f/?grow={grow}"));
+        assert!(as_new(&answer.text()), "{grow}: {}", answer.text());
+    }
+}
+
+#[test]
+fn a_guest_that_keeps_a_handle_is_never_put_back() {
+    let server = Server::with(Config::default().toml("threads = 1\n[server]\nready_per_program = 0"));
+    server.deploy("f", &guest("marks"));
+    let (texts, starts) = ask(&server, "/default/f/?keep", 50);
+    assert!(texts.iter().all(|text| as_new(text)), "{texts:?}");
+    assert_eq!(starts, BTreeSet::from(["spawned".to_owned()]));
+}
+
+#[test]
+fn a_guest_that_trapped_is_never_put_back() {
+    let server = Server::with(Config::default().toml("threads = 1\n[server]\nready_per_program = 0"));
+    server.deploy_with("f", &guest("counter"), r#"{"breaker": {"enabled": false}}"#);
+    for _ in 0..20 {
+        assert_eq!(get(server.ingress, "/default/f/?trap").code(), "guest_trap");
+        let next = get(server.ingress, "/default/f/");
+        assert_eq!((next.text().as_str(), start(&next)), ("1", "spawned"));
+        let again = get(server.ingress, "/default/f/");
+        assert_eq!((again.text().as_str(), start(&again)), ("1", "reset"));
+    }
+}
+
+#[test]
+fn instances_that_are_reused_are_put_back_when_their_count_is_full() {
+    let server = Server::with(Config::default().toml("threads = 1\n[server]\nready_per_program = 0"));
+    server.deploy_with("f", &guest("counter"), r#"{"reuse": {"max_requests": 3}}"#);
+    let answers: Vec<_> = (0..9).map(|_| get(server.ingress, "/default/f/")).collect();
+    let texts: Vec<_> = answers.iter().map(Answer::text).collect();
+    assert_eq!(texts, ["1", "2", "3", "1", "2", "3", "1", "2", "3"]);
+    let starts: Vec<_> = answers.iter().map(start).collect();
+    let once_more = ["reset", "reused", "reused"];
+    assert_eq!(starts, [["spawned", "reused", "reused"], once_more, once_more].concat());
+}
+
+#[test]
+fn an_operator_who_wants_new_instances_gets_them() {
+    let server = Server::with(
+        Config::default().toml("threads = 1\nreset_instances = \"off\"\n[server]\nready_per_program = 0"),
+    );
+    server.deploy("f", &guest("marks"));
+    let (texts, starts) = ask(&server, "/default/f/", 50);
+    assert!(texts.iter().all(|text| as_new(text)), "{texts:?}");
+    assert_eq!(starts, BTreeSet::from(["spawned".to_owned()]));
+}
+
+#[test]
+fn after_a_restart_instances_are_put_back_as_before() {
+    let mut server = Server::with(Config::default().toml("threads = 1\n[server]\nready_per_program = 0"));
+    server.deploy("f", &guest("marks"));
+    server.kill();
+    server.start_again();
+    assert_eq!(start(&get(server.ingress, "/default/f/")), "cold");
+    assert_eq!(start(&get(server.ingress, "/default/f/")), "reset");
+}
+
+#[test]
+fn an_upload_cannot_use_the_names_that_put_instances_back() {
+    let server = Server::start();
+    for name in ["spawnpoint-reset", "spawnpoint-written-pages"] {
+        let import = wat::parse_str(format!("(component (import \"{name}\" (func)))")).unwrap();
+        let answer = server.upload("f", &import);
+        assert_eq!(answer.status, 422, "{}", answer.text());
+        assert!(
+            answer.text().contains("unsupported_import") && answer.text().contains(name),
+            "{}",
+            answer.text()
+        );
+    }
+}
