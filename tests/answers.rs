@@ -40,7 +40,7 @@ fn tells_nothing(answer: &Answer) {
 #[track_caller]
 fn failed(answer: &Answer, status: u16, code: &str) {
     is_ours(answer, status, code);
-    assert!(["cold", "spawned", "warm", "reused"].contains(&answer.header("x-spawnpoint-start")));
+    assert!(["cold", "spawned", "warm", "reset", "reused"].contains(&answer.header("x-spawnpoint-start")));
     assert_eq!(answer.header("x-spawnpoint-version"), "1");
 }
 
@@ -247,7 +247,7 @@ fn every_answer_has_an_id_of_its_own_and_tells_its_times() {
         let ok = raw.answer().expect("an answer");
         assert_eq!((ok.status, ok.header("x-spawnpoint-version"), ok.code()), (200, "1", ""));
         let start = ok.header("x-spawnpoint-start");
-        assert!(["spawned", "warm"].contains(&start), "{start}");
+        assert!(["spawned", "warm", "reset"].contains(&start), "{start}");
         let timing = ok.header("server-timing");
         for phase in
             ["route;dur=", ", queue;dur=", ", spawn;dur=", &format!(";desc=\"{start}\""), ", guest;dur="]

@@ -53,7 +53,10 @@ fn a_load_in_json_counts_every_call_that_was_due() {
             load["starts"].as_array().unwrap().iter().map(|start| count(&start["count"])).sum();
         assert_eq!(started, count(&load["answered"]));
         for start in load["starts"].as_array().unwrap() {
-            assert!(["cold", "spawned", "warm"].contains(&start["start"].as_str().unwrap()), "{start}");
+            assert!(
+                ["cold", "spawned", "warm", "reset"].contains(&start["start"].as_str().unwrap()),
+                "{start}"
+            );
         }
         assert!(load["generator"]["late"]["count"].is_u64() && load["generator"]["was_late"].is_boolean());
         assert!(!said.err.contains("error"), "{}", said.err);
@@ -86,7 +89,10 @@ fn cold_spawned_and_warm_stand_side_by_side() {
     let cold = &report["cold"];
     let starts: Vec<_> =
         cold["starts"].as_array().unwrap().iter().map(|start| start["start"].as_str().unwrap()).collect();
-    assert_eq!(starts, ["cold", "spawned", "warm"], "{cold}");
+    // On a busy machine the third call comes before the instance of the second one was put back.
+    assert_eq!(starts[..2], ["cold", "spawned"], "{cold}");
+    assert!(starts[2..].iter().all(|start| ["warm", "reset"].contains(start)), "{cold}");
+    assert!(starts.len() > 2, "{cold}");
     let asked =
         |index: usize| (cold["asked"][index]["dropped"].clone(), cold["asked"][index]["answered"].clone());
     assert_eq!(asked(0), ("program".into(), serde_json::json!({ "cold": 10 })));

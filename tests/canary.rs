@@ -99,6 +99,7 @@ fn functions(server: &Server) -> Vec<Function> {
             // Few enough pages for an instance to be put back.
             ("rust-small", "canary", "pages=3"),
             ("rust-p3", "many_p3", "do=canary"),
+            ("rust-p3-small", "many_p3", "do=small"),
         ] {
             deploy(server, &tenant, name, &guest(wasm), 1);
             let is_async = wasm == "many_p3";
@@ -169,7 +170,7 @@ fn no_byte_is_left(settings: &str) {
     let log = server.log();
     let scans = log.lines().find(|line| line.contains("scan_pages=")).expect("what is in force").to_owned();
     eprintln!("{}", &scans[scans.find("scan_pages=").expect("it")..]);
-    assert!(!settings.contains("off") || scans.contains("scan_pages=false"), "{scans}");
+    assert!(!settings.contains("scan_pages = \"off\"") || scans.contains("scan_pages=false"), "{scans}");
 }
 
 #[test]

@@ -93,7 +93,7 @@ fn a_trap_leaves_where_it_was_and_what_was_said() {
     assert!(shown["detail"].as_str().unwrap().contains("unreachable"), "{shown}");
     assert!(shown["peak_memory_bytes"].as_u64().unwrap() >= 65_536, "{shown}");
     assert!(shown["phases"]["first_byte"].is_number(), "{shown}");
-    assert!(["cold", "spawned", "warm"].contains(&shown["start"].as_str().unwrap()), "{shown}");
+    assert!(["cold", "spawned", "warm", "reset"].contains(&shown["start"].as_str().unwrap()), "{shown}");
     let backtrace = texts(&shown["backtrace"]);
     assert!((2..=20).contains(&backtrace.len()), "{backtrace:?}");
     assert!(backtrace.iter().any(|frame| frame.contains("panicking::")), "{backtrace:?}");

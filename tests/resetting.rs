@@ -135,3 +135,25 @@ fn an_upload_cannot_use_the_names_that_put_instances_back() {
         );
     }
 }
+
+#[test]
+fn an_instance_of_0_3_is_put_back_as_well() {
+    let server = Server::with(Config::default().toml("threads = 1\n[server]\nready_per_program = 0"));
+    server.deploy("f", &guest("many_p3"));
+    assert_eq!(start(&get(server.ingress, "/default/f/?do=counter")), "spawned");
+    for (what, expected, times) in [("counter", "1", 100), ("small", "clean", rounds())] {
+        let (texts, starts) = ask(&server, &format!("/default/f/?do={what}"), times);
+        assert_eq!(texts, BTreeSet::from([expected.to_owned()]));
+        // A guest may go on for a moment after its answer: then the next call finds its instance not yet put back.
+        assert!(starts.contains("reset") && !starts.contains("reused"), "{starts:?}");
+    }
+    assert_eq!(given_up(&server), 0.0);
+}
+
+#[test]
+fn a_guest_of_0_3_that_keeps_a_stream_is_never_put_back() {
+    let server = Server::with(Config::default().toml("threads = 1\n[server]\nready_per_program = 0"));
+    server.deploy("f", &guest("many_p3"));
+    let (texts, starts) = ask(&server, "/default/f/?do=keep", 50);
+    assert_eq!((texts, starts), (BTreeSet::from(["1".to_owned()]), BTreeSet::from(["spawned".to_owned()])));
+}

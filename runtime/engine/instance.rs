@@ -1,6 +1,8 @@
 //! One live guest and one call of it: a single boxed future owns the store, so dropping it ends the guest.
 //! Must never be used after anything but a clean end: a call consumes its instance and gives it back only then.
 
+mod again;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -9,7 +11,6 @@ use std::task::{Context, Poll};
 use http::{Request, Response};
 use tokio::sync::oneshot;
 use wasmtime::Store;
-use wasmtime::component::{ComponentExportIndex, TypedFunc};
 use wasmtime_wasi_http::p2::bindings::http::types::Scheme;
 use wasmtime_wasi_http::p3;
 use wasmtime_wasi_http::{WasiBody, WasiHttpView};
@@ -19,6 +20,7 @@ use super::program::{Guest, Program, ProgramId, SpawnError};
 use super::ticker::Pulse;
 use crate::host::HostState;
 use crate::host::meter::Meter;
+pub(super) use again::Resetter;
 
 /// One store with one guest in it.
 pub struct Instance {
@@ -36,15 +38,6 @@ pub struct Instance {
     /// Bytes of memories and tables that it began with.
     began_with: usize,
 }
-
-/// The guest's own function that puts it back; looked up when it is called first.
-pub(super) enum Resetter {
-    Export(wasmtime::component::Instance, ComponentExportIndex),
-    Function(TypedFunc<(), (u32,)>),
-}
-
-/// What an instance may have grown by and still be put back: it keeps that, and the kernel is asked about each page.
-const GROWN: usize = 1 << 20;
 
 /// How a call ended, before anybody has looked at why.
 pub enum Ended {
@@ -125,56 +118,6 @@ impl Instance {
     #[must_use]
     pub fn meter(&self) -> &Arc<Meter> {
         &self.meter
-    }
-
-    /// Has it account for another call, if it can be put back before that: it is one that ended cleanly, holds nothing of
-    /// the host's and has not grown too large. What it did until now is on the old account. Returns whether it can.
-    pub fn retire(&mut self, program: &Program) -> bool {
-        let data = self.store.data();
-        if !program.made(self)
-            || self.resetter.is_none()
-            || !data.is_bare()
-            || data.memory.used() > self.began_with + GROWN
-        {
-            return false;
-        }
-        self.meter = Arc::default();
-        self.store.data_mut().renew(&program.grant, self.meter.clone());
-        self.used = true;
-        true
-    }
-
-    /// Readies it for a call: puts it back if one has left its traces. `None` if that failed, and it is gone.
-    async fn as_new(mut self: Box<Self>) -> Option<Box<Self>> {
-        self.store.set_epoch_deadline(1);
-        if self.used && !self.reset().await {
-            metrics::counter!("spawnpoint_resets_given_up_total").increment(1);
-            return None;
-        }
-        Some(self)
-    }
-
-    /// Puts it back to how it was made. Returns whether it is as new; if not, it must not be called.
-    async fn reset(&mut self) -> bool {
-        let Some(resetter) = &mut self.resetter else { return false };
-        let function = match resetter {
-            Resetter::Function(function) => *function,
-            Resetter::Export(instance, export) => {
-                let Ok(function) = instance.get_typed_func(&mut self.store, *export) else { return false };
-                *resetter = Resetter::Function(function);
-                function
-            }
-        };
-        let reset = matches!(function.call_async(&mut self.store, ()).await, Ok((0,)));
-        self.used = !reset;
-        self.answered = 0;
-        reset
-    }
-}
-
-impl Resetter {
-    pub(super) fn new(instance: wasmtime::component::Instance, export: ComponentExportIndex) -> Self {
-        Self::Export(instance, export)
     }
 }
 

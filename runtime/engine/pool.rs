@@ -1,36 +1,30 @@
 //! One thread's instances: ready ones, reusable ones, and the bin of those that are done.
 //! Must never be shared between threads, nor drop a store while an answer waits to be flushed.
 
+mod janitor;
+mod used;
+
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use super::instance::{Call, Instance, Remains, reset_ahead, spawn_ahead};
+use super::instance::{Call, Instance, Remains};
 use super::lanes::{Gone, Group, HEAVY_NS, HeavyLane};
-use super::program::{Program, ProgramId, SpawnError};
+use super::program::{Program, ProgramId};
 use super::room::{Room, Rooms, Share};
 use super::sizing::Sizing;
 use super::ticker::Pulse;
 use crate::host::account::Budget;
 use crate::host::meter::now_ns;
-
-/// Stores in the bin above which dropping them no longer waits for the thread to be idle.
-const BIN: usize = 16;
+use used::Used;
 
 /// Bytes that an instance may have grown to and still be dropped on the thread that answers calls, whatever it did. What
 /// is above goes back to the kernel page by page, if it was touched; a short call has no time to touch much.
 const LARGE: u64 = 4 << 20;
-
-/// Instances of one program that wait to be put back: more than that are at work at once only where calls take long.
-const USED: usize = 64;
-
-/// How long making an instance ahead of a call may take.
-const AHEAD: Duration = Duration::from_secs(2);
 
 /// The instances of one thread.
 pub struct Shelf {
@@ -70,20 +64,6 @@ struct Pool {
     queued: bool,
 }
 
-/// Instances that answered and are to be put back before they answer again; the last one that did is the first to be.
-#[derive(Default)]
-struct Used {
-    all: Vec<(Box<Instance>, Room)>,
-    /// The fewest there were since this was last asked.
-    least: usize,
-}
-
-/// What is made ahead.
-enum Ahead {
-    New(Room),
-    Again(Box<Instance>, Room),
-}
-
 /// What is thrown away, and its room with it: a whole call, or what a call left behind.
 #[expect(dead_code, reason = "held to be dropped")]
 enum Waste {
@@ -101,25 +81,6 @@ pub enum Taken {
     Used(Box<Instance>, Room),
     /// None there: spawn one as part of the call.
     Nothing(Room),
-}
-
-impl Used {
-    fn push(&mut self, instance: Box<Instance>, room: Room) {
-        self.all.push((instance, room));
-    }
-
-    fn pop(&mut self) -> Option<(Box<Instance>, Room)> {
-        let last = self.all.pop();
-        self.least = self.least.min(self.all.len());
-        last
-    }
-
-    /// Those that nobody has needed since this was last asked, the oldest.
-    fn spare(&mut self) -> impl Iterator<Item = (Box<Instance>, Room)> {
-        let spare = self.least.min(self.all.len());
-        self.least = self.all.len() - spare;
-        self.all.drain(..spare)
-    }
 }
 
 fn now_ms() -> u64 {
@@ -235,7 +196,7 @@ impl Shelf {
     fn shed(&self, whose: impl Fn(&Share) -> bool) {
         let mut waste = Vec::new();
         for pool in self.pools.borrow_mut().values_mut().filter(|pool| whose(&pool.share)) {
-            for idle in [&mut pool.ready, &mut pool.reusable, &mut pool.used.all] {
+            for idle in [&mut pool.ready, &mut pool.reusable, pool.used.all()] {
                 // The oldest: their memory is the coldest.
                 waste.extend(idle.drain(..idle.len().div_ceil(2)));
             }
@@ -276,7 +237,7 @@ impl Shelf {
     pub fn retire(&self, program: ProgramId, (mut instance, mut room): (Box<Instance>, Room), group: Group) {
         if !self.rooms.is_awaited()
             && let Some(pool) = self.pools.borrow_mut().get_mut(&program)
-            && pool.used.all.len() < USED
+            && pool.used.has_room()
             && instance.retire(&pool.program)
         {
             room.rest();
@@ -332,119 +293,9 @@ impl Shelf {
     /// Forgets a program: its ready and reusable instances go into the bin, running calls end as they will.
     pub fn forget(&self, program: ProgramId) {
         if let Some(pool) = self.pools.borrow_mut().remove(&program) {
-            let all = pool.ready.into_iter().chain(pool.reusable).chain(pool.used.all);
+            let all = pool.ready.into_iter().chain(pool.reusable).chain(pool.used.into_all());
             self.bin.borrow_mut().extend(all.map(|(instance, room)| Waste::Instance(instance, room)));
         }
         self.empty_bin();
-    }
-
-    /// The thread's janitor: empties the bin after answers were flushed, and makes instances ahead while the
-    /// thread has nothing better to do. Never returns.
-    pub async fn janitor(self: Rc<Self>) {
-        loop {
-            self.work.notified().await;
-            self.clear_away();
-            loop {
-                let before = self.calls.get();
-                // Whatever is ready to run on this thread runs first, the flush of the answer included.
-                tokio::task::yield_now().await;
-                let idle = self.calls.get() == before;
-                if idle || self.bin.borrow().len() >= BIN || self.rooms.is_awaited() {
-                    self.empty_bin();
-                }
-                if self.rooms.is_short() {
-                    self.shed(|_| true);
-                }
-                if idle && !self.refill_one().await {
-                    break;
-                }
-            }
-        }
-    }
-
-    /// Makes one instance ahead, of one that has answered if there is any. Returns whether there may be more to do.
-    async fn refill_one(&self) -> bool {
-        let Some((id, program, cpu_ms, ahead)) = self.next_wanted() else {
-            return false;
-        };
-        // A guest whose start-up waits for something must not hold up the bin.
-        let (spawned, room) = match ahead {
-            Ahead::New(room) => {
-                let spawning = spawn_ahead(program, (cpu_ms, Arc::default()), self.pulse.clone());
-                let spawned = tokio::time::timeout(AHEAD, spawning).await.unwrap_or_else(|_| {
-                    Err(SpawnError::Guest(wasmtime::format_err!("start-up waited for too long")))
-                });
-                (spawned, room)
-            }
-            Ahead::Again(instance, room) => {
-                let resetting = reset_ahead(id, instance, cpu_ms, self.pulse.clone());
-                let Some(instance) = resetting.await else { return true };
-                (Ok(instance), room)
-            }
-        };
-        let mut pools = self.pools.borrow_mut();
-        match (pools.get_mut(&id), spawned) {
-            (Some(pool), Ok(instance)) => {
-                pool.sizing.spawned(true);
-                pool.ready.push((instance, room));
-            }
-            (None, Ok(instance)) => self.bin.borrow_mut().push(Waste::Instance(instance, room)),
-            (pool, Err(error)) => {
-                drop(room);
-                if let (Some(pool), SpawnError::Guest(_)) = (pool, error) {
-                    pool.sizing.spawned(false);
-                }
-            }
-        }
-        true
-    }
-
-    /// The next program that lacks a ready instance, with what is to become one.
-    fn next_wanted(&self) -> Option<(ProgramId, Arc<Program>, u64, Ahead)> {
-        let mut wanted = self.wanted.borrow_mut();
-        let mut pools = self.pools.borrow_mut();
-        while let Some(id) = wanted.front().copied() {
-            if let Some(pool) = pools.get_mut(&id) {
-                let lacks = (pool.ready.len() as u64) < u64::from(pool.sizing.target());
-                if lacks && pool.reusable.is_empty() {
-                    let again = pool.used.pop().map(|(instance, room)| Ahead::Again(instance, room));
-                    let may = || self.rooms.may_ahead().then(|| Ahead::New(self.rooms.ahead(&pool.share)));
-                    if let Some(ahead) = again.or_else(may) {
-                        return Some((id, pool.program.clone(), pool.cpu_ms, ahead));
-                    }
-                }
-                pool.queued = false;
-            }
-            wanted.pop_front();
-        }
-        None
-    }
-
-    /// Called about once a second: takes ready instances from programs that nobody calls.
-    pub fn settle(&self) {
-        let now = now_ms();
-        if self.rooms.is_short() {
-            self.shed(|_| true);
-        }
-        let mut bin = self.bin.borrow_mut();
-        self.pools.borrow_mut().retain(|_, pool| {
-            let idle = pool.sizing.settle(now);
-            let keep = pool.sizing.target() as usize;
-            while pool.ready.len() > keep {
-                bin.extend(pool.ready.pop().map(|(instance, room)| Waste::Instance(instance, room)));
-            }
-            bin.extend(pool.used.spare().map(|(instance, room)| Waste::Instance(instance, room)));
-            if idle {
-                bin.extend(pool.used.all.drain(..).map(|(instance, room)| Waste::Instance(instance, room)));
-                bin.extend(pool.reusable.drain(..).map(|(instance, room)| Waste::Instance(instance, room)));
-            }
-            !idle || pool.queued
-        });
-        self.rooms.settle();
-        let some = !bin.is_empty();
-        drop(bin);
-        if some {
-            self.work.notify_one();
-        }
     }
 }

@@ -4,10 +4,10 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 
-use wasmtime::component::{Component, ComponentExportIndex, InstancePre, Linker};
+use wasmtime::component::{self, Component, ComponentExportIndex, InstancePre, Linker};
 use wasmtime::{Engine, PoolConcurrencyLimitError, Store, UpdateDeadline};
 use wasmtime_wasi_http::p2::bindings::{Proxy, ProxyIndices};
-use wasmtime_wasi_http::p3::bindings::{Service, ServicePre};
+use wasmtime_wasi_http::p3::bindings::{Service, ServiceIndices};
 
 use super::instance::{Instance, Resetter};
 use super::profile::{self, Purpose, Slots};
@@ -87,7 +87,7 @@ pub struct Loaded {
 
 enum Pre {
     Http02(InstancePre<HostState>, ProxyIndices),
-    Http03(ServicePre<HostState>),
+    Http03(InstancePre<HostState>, ServiceIndices),
 }
 
 /// The handler of one live guest.
@@ -171,7 +171,7 @@ impl Engines {
         let pre = linked.linker.instantiate_pre(&component).map_err(LinkError::Unfit)?;
         let pre = match handler {
             Handler::Http02 => ProxyIndices::new(&pre).map(|indices| Pre::Http02(pre, indices)),
-            Handler::Http03 => ServicePre::new(pre).map(Pre::Http03),
+            Handler::Http03 => ServiceIndices::new(&pre).map(|indices| Pre::Http03(pre, indices)),
         };
         // Only what our own child put in is trusted to put anything back.
         let resets = self.slots.resets && moves.is_some();
@@ -190,6 +190,20 @@ impl Linked {
         link(&mut linker, profile).map_err(failed)?;
         ticker.add(&engine);
         Ok(Self { engine, linker })
+    }
+}
+
+impl Pre {
+    fn instance(&self) -> &InstancePre<HostState> {
+        let (Self::Http02(pre, _) | Self::Http03(pre, _)) = self;
+        pre
+    }
+
+    fn guest(&self, store: &mut Store<HostState>, instance: &component::Instance) -> wasmtime::Result<Guest> {
+        match self {
+            Self::Http02(_, indices) => indices.load(store, instance).map(Guest::Http02),
+            Self::Http03(_, indices) => indices.load(store, instance).map(Guest::Http03),
+        }
     }
 }
 
@@ -212,19 +226,15 @@ impl Program {
                 Tick::Yield => UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())),
             })
         });
-        let spawned = match &self.pre {
-            Pre::Http02(pre, indices) => match pre.instantiate_async(&mut store).await {
-                Ok(instance) => indices.load(&mut store, &instance).map(|proxy| {
-                    (Guest::Http02(proxy), self.reset.map(|export| Resetter::new(instance, export)))
-                }),
-                Err(error) => Err(error),
-            },
-            Pre::Http03(pre) => {
-                pre.instantiate_async(&mut store).await.map(|service| (Guest::Http03(service), None))
-            }
+        let spawned = match self.pre.instance().instantiate_async(&mut store).await {
+            Ok(instance) => self.pre.guest(&mut store, &instance).map(|guest| (guest, instance)),
+            Err(error) => Err(error),
         };
         match spawned {
-            Ok((guest, resetter)) => Ok(Instance::new((store, guest), meter, self.load, resetter)),
+            Ok((guest, instance)) => {
+                let resetter = self.reset.map(|export| Resetter::new(instance, export));
+                Ok(Instance::new((store, guest), meter, self.load, resetter))
+            }
             Err(error) if error.is::<PoolConcurrencyLimitError>() => Err(SpawnError::Full),
             Err(error) => {
                 self.failed(&error, &meter);

@@ -59,10 +59,6 @@ pub enum Why {
 /// # Errors
 /// What about it cannot be put back.
 pub fn resettable(component: &[u8], profile: Profile) -> Result<Resettable, Why> {
-    if profile != Profile::Lean {
-        // What a 0.3 guest leaves behind in its tables of tasks and streams cannot be seen from outside.
-        return Err(Why::State("tasks"));
-    }
     let survey = Survey::of(component)?;
     let mut pieces = Pieces::default();
     let mut copied = 0;

@@ -24,7 +24,7 @@ pub struct Invocation {
     pub code: String,
     /// The engine's words for it; may be empty.
     pub detail: String,
-    /// How its instance came to be: `cold`, `spawned`, `warm`, `reused`; absent if none did.
+    /// How its instance came to be: `cold`, `spawned`, `warm`, `reset`, `reused`; absent if none did.
     pub start: Option<String>,
     /// The key, below `limits` in the manifest, of the limit that ended it.
     pub limit_key: Option<String>,

@@ -113,12 +113,11 @@ impl Survey {
             }
             Payload::ComponentCanonicalSection(section) => {
                 for function in section.clone() {
-                    match function? {
+                    let function = function?;
+                    leaves_nothing(&function)?;
+                    match function {
                         CanonicalFunction::Lift { .. } => self.counts.functions += 1,
-                        CanonicalFunction::Lower { .. } | CanonicalFunction::ResourceDrop { .. } => {
-                            self.counts.core_functions += 1;
-                        }
-                        _ => return Err(Why::State("resources or tasks of its own")),
+                        _ => self.counts.core_functions += 1,
                     }
                 }
             }
@@ -190,17 +189,48 @@ fn inner(payload: &Payload<'_>) -> Result<(), Why> {
         }
         Payload::ComponentStartSection { .. } => Err(Why::State("a start function")),
         Payload::ComponentCanonicalSection(section) => {
-            for function in section.clone() {
-                match function? {
-                    CanonicalFunction::Lift { .. }
-                    | CanonicalFunction::Lower { .. }
-                    | CanonicalFunction::ResourceDrop { .. } => {}
-                    _ => return Err(Why::State("resources or tasks of its own")),
-                }
-            }
-            Ok(())
+            section.clone().into_iter().try_for_each(|function| leaves_nothing(&function?))
         }
         _ => Ok(()),
+    }
+}
+
+/// Whether what a function leaves in its instance can be seen from outside: resources stand in the host's table, and tasks,
+/// streams and what waits for them in the engine's.
+fn leaves_nothing(function: &CanonicalFunction) -> Result<(), Why> {
+    use CanonicalFunction as F;
+    match function {
+        F::Lift { .. }
+        | F::Lower { .. }
+        | F::ResourceDrop { .. }
+        | F::TaskReturn { .. }
+        | F::TaskCancel
+        | F::ContextGet { .. }
+        | F::ContextSet { .. }
+        | F::ThreadYield { .. }
+        | F::SubtaskDrop
+        | F::SubtaskCancel { .. }
+        | F::StreamNew { .. }
+        | F::StreamRead { .. }
+        | F::StreamWrite { .. }
+        | F::StreamCancelRead { .. }
+        | F::StreamCancelWrite { .. }
+        | F::StreamDropReadable { .. }
+        | F::StreamDropWritable { .. }
+        | F::FutureNew { .. }
+        | F::FutureRead { .. }
+        | F::FutureWrite { .. }
+        | F::FutureCancelRead { .. }
+        | F::FutureCancelWrite { .. }
+        | F::FutureDropReadable { .. }
+        | F::FutureDropWritable { .. }
+        | F::WaitableSetNew
+        | F::WaitableSetWait { .. }
+        | F::WaitableSetPoll { .. }
+        | F::WaitableSetDrop
+        | F::WaitableJoin => Ok(()),
+        // Resources of its own, backpressure, contexts of errors, threads.
+        _ => Err(Why::State("state of its own in the engine")),
     }
 }
 

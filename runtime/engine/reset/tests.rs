@@ -295,6 +295,7 @@ fn state_that_cannot_be_put_back_is_refused_by_name() {
     assert!(refused(inner).contains("modules in a component of its own"));
     let own = "(component (type $r (resource (rep i32))))";
     assert!(refused(own).contains("resources of its own"));
+    let threads = "(component (core func (canon backpressure.inc)))";
+    assert!(refused(threads).contains("state of its own"));
     assert!(matches!(resettable(b"\0asm\x0d\0\x01\0\xff", Profile::Lean), Err(Why::Unreadable(_))));
-    assert!(resettable(&component(STATEFUL), Profile::Async).is_err());
 }

@@ -1,5 +1,6 @@
 //! wasi:http 0.3, where each behaviour is a word in `?do=`: `ok`, `counter`, `trap`, `spin`, `sleep`, `hog`, `error`,
-//! `canary`, `drip`. It must never keep anything between two calls but what `counter` and `canary` are there to find.
+//! `canary` and `small`, which do the same with many pages and with few, `drip`, and `keep`, which never gives a stream
+//! back. It must never keep anything between two calls but what is there to be found.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -35,7 +36,12 @@ impl Guest for Many {
             },
             "hog" => hog(),
             "error" => return Err(ErrorCode::InternalError(None)),
-            "canary" => canary(),
+            "canary" => canary(16),
+            "small" => canary(2),
+            "keep" => {
+                std::mem::forget(wit_stream::new::<u8>());
+                calls.to_string()
+            }
             "drip" => return Ok(drip()),
             _ => "ok".to_owned(),
         };
@@ -72,16 +78,15 @@ fn hog() -> ! {
     }
 }
 
-fn canary() -> String {
-    const PAGES: usize = 16;
+fn canary(pages: usize) -> String {
     let pattern = !std::hint::black_box(SEED);
     let old_end = core::arch::wasm32::memory_size::<0>() * PAGE;
     let mut old = (WORD..old_end).step_by(WORD);
     let found = old.find(|&at| read(at) == pattern);
-    if core::arch::wasm32::memory_grow::<0>(PAGES) == usize::MAX {
+    if core::arch::wasm32::memory_grow::<0>(pages) == usize::MAX {
         return "refused".to_owned();
     }
-    let new = (old_end..old_end + PAGES * PAGE).step_by(WORD);
+    let new = (old_end..old_end + pages * PAGE).step_by(WORD);
     let found = found.or_else(|| new.clone().find(|&at| read(at) != 0));
     for at in new {
         write(at, pattern);

@@ -1,0 +1,72 @@
+//! How an instance that has answered comes to answer as a new one: it is put back to how it was made.
+//! Must never take one for new that could hold anything of the call before.
+
+use std::sync::Arc;
+
+use wasmtime::component::{self, ComponentExportIndex, TypedFunc};
+
+use super::{Instance, Program};
+
+/// The guest's own function that puts it back; looked up when it is called first.
+pub(in crate::engine) enum Resetter {
+    Export(component::Instance, ComponentExportIndex),
+    Function(TypedFunc<(), (u32,)>),
+}
+
+/// What an instance may have grown by and still be put back: it keeps that, and the kernel is asked about each page.
+const GROWN: usize = 1 << 20;
+
+impl Instance {
+    /// Has it account for another call, if it can be put back before that: it is one that ended cleanly, holds nothing of
+    /// the host's and has not grown too large. What it did until now is on the old account. Returns whether it can.
+    pub fn retire(&mut self, program: &Program) -> bool {
+        // What a 0.3 guest has left behind of tasks, streams and what waits for them.
+        let tasks = self.store.concurrent_resource_table().is_some_and(|table| !table.is_empty());
+        let data = self.store.data();
+        if tasks
+            || !program.made(self)
+            || self.resetter.is_none()
+            || !data.is_bare()
+            || data.memory.used() > self.began_with + GROWN
+        {
+            return false;
+        }
+        self.meter = Arc::default();
+        self.store.data_mut().renew(&program.grant, self.meter.clone());
+        self.used = true;
+        true
+    }
+
+    /// Readies it for a call: puts it back if one has left its traces. `None` if that failed, and it is gone.
+    pub(super) async fn as_new(mut self: Box<Self>) -> Option<Box<Self>> {
+        self.store.set_epoch_deadline(1);
+        if self.used && !self.reset().await {
+            metrics::counter!("spawnpoint_resets_given_up_total").increment(1);
+            return None;
+        }
+        Some(self)
+    }
+
+    /// Puts it back to how it was made. Returns whether it is as new; if not, it must not be called.
+    async fn reset(&mut self) -> bool {
+        let Some(resetter) = &mut self.resetter else { return false };
+        let function = match resetter {
+            Resetter::Function(function) => *function,
+            Resetter::Export(instance, export) => {
+                let Ok(function) = instance.get_typed_func(&mut self.store, *export) else { return false };
+                *resetter = Resetter::Function(function);
+                function
+            }
+        };
+        let reset = matches!(function.call_async(&mut self.store, ()).await, Ok((0,)));
+        self.used = !reset;
+        self.answered = 0;
+        reset
+    }
+}
+
+impl Resetter {
+    pub(in crate::engine) fn new(instance: component::Instance, export: ComponentExportIndex) -> Self {
+        Self::Export(instance, export)
+    }
+}
