@@ -15,7 +15,7 @@ use crate::engine::program::{Program, ProgramId};
 use crate::host::Grant;
 use crate::host::meter::now_ns;
 use crate::model::breaker::Rules;
-use crate::model::heaviness::Heaviness;
+use crate::model::heaviness::{Expected, Heaviness};
 use crate::model::limits::Limits;
 use crate::model::rate::Rate;
 use crate::model::retry::RetryBudget;
@@ -197,10 +197,10 @@ impl Live {
         self.heaviness.surprised(calls);
     }
 
-    /// Whether its next call had better start as a heavy one.
+    /// What its next call is expected to be.
     #[must_use]
-    pub fn is_heavy(&self) -> bool {
-        self.heaviness.is_heavy()
+    pub fn expected(&self) -> Expected {
+        self.heaviness.expected()
     }
 
     /// When it was last called, on the clock of `now_ns`.

@@ -118,6 +118,11 @@ impl Shelf {
         gone
     }
 
+    /// Whether calls hold half of what there may be.
+    pub fn is_crowded(&self) -> bool {
+        self.rooms.is_crowded()
+    }
+
     /// Instances that exist on this thread's account.
     pub fn live(&self) -> u32 {
         self.rooms.live()

@@ -109,6 +109,12 @@ impl Rooms {
         self.live.get() >= self.most
     }
 
+    /// Whether calls hold half of all room.
+    #[must_use]
+    pub fn is_crowded(&self) -> bool {
+        self.busy.get() > self.most / 2
+    }
+
     /// Whether somebody waits.
     #[must_use]
     pub fn is_awaited(&self) -> bool {

@@ -26,6 +26,7 @@ use crate::engine::lease::{Lease, Terms};
 use crate::engine::pool::{Shelf, Taken};
 use crate::engine::program::Program;
 use crate::host::meter::{Meter, now_ns};
+use crate::model::heaviness::Expected;
 use crate::model::outcome::{Outcome, Rejection};
 use crate::model::request_id::RequestId;
 use crate::model::version::Handler;
@@ -174,7 +175,13 @@ impl Calling<'_> {
             max_requests: live.max_requests,
             cold: *cold,
             group: *group,
-            heavy: live.is_heavy(),
+            heavy: match live.expected() {
+                Expected::Light => false,
+                // Each waits for its turn there with an instance of its own: a thousand calls would leave none for others,
+                // for a doubt that may be the machine's doing.
+                Expected::Doubtful => !desk.shelf.is_crowded(),
+                Expected::Heavy => true,
+            },
         };
         let ask = |meter: &Arc<Meter>| Request::from_parts(parts, body(meter));
         let lease = Lease::new(&desk.shelf, program, (taken, terms), ask);

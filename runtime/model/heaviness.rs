@@ -22,6 +22,17 @@ const ONE: u64 = 32;
 #[derive(Debug)]
 pub struct Heaviness(AtomicU64);
 
+/// What a call is expected to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expected {
+    /// Short.
+    Light,
+    /// That is not known: it is new, or surprised, which may have been the machine's doing.
+    Doubtful,
+    /// As heavy as those before it.
+    Heavy,
+}
+
 /// The same, taken apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct State {
@@ -29,6 +40,8 @@ struct State {
     to_go: u64,
     /// How often it surprised again.
     surprises: u64,
+    /// Whether a call was heavy that was expected to be.
+    known: bool,
     /// Calls there had been when it did last, as far as 32 bits tell.
     at: u64,
 }
@@ -37,11 +50,16 @@ const LOW: u64 = 0xffff_ffff;
 
 impl State {
     const fn pack(self) -> u64 {
-        self.to_go | self.surprises << 24 | self.at << 32
+        self.to_go | self.surprises << 24 | (self.known as u64) << 31 | self.at << 32
     }
 
     const fn unpack(bits: u64) -> Self {
-        Self { to_go: bits & 0xff_ffff, surprises: bits >> 24 & 0xff, at: bits >> 32 }
+        Self {
+            to_go: bits & 0xff_ffff,
+            surprises: bits >> 24 & 0x7f,
+            known: bits >> 31 & 1 == 1,
+            at: bits >> 32,
+        }
     }
 
     fn after_surprise(self, calls: u64) -> Self {
@@ -50,21 +68,26 @@ impl State {
             ONE..FORGIVEN => (self.surprises + 1).min(DOUBLED),
             _ => 0,
         };
-        Self { to_go: self.to_go.max(DOUBT << surprises), surprises, at: calls & LOW }
+        let known = self.known && self.to_go > 0;
+        Self { to_go: self.to_go.max(DOUBT << surprises), surprises, known, at: calls & LOW }
     }
 }
 
 impl Default for Heaviness {
     fn default() -> Self {
-        Self(AtomicU64::new(State { to_go: 1, surprises: 0, at: 0 }.pack()))
+        Self(AtomicU64::new(State { to_go: 1, surprises: 0, known: false, at: 0 }.pack()))
     }
 }
 
 impl Heaviness {
-    /// Whether the next call had better start in the heavy lane.
+    /// What the next call is expected to be.
     #[must_use]
-    pub fn is_heavy(&self) -> bool {
-        State::unpack(self.0.load(Relaxed)).to_go > 0
+    pub fn expected(&self) -> Expected {
+        match State::unpack(self.0.load(Relaxed)) {
+            State { to_go: 0, .. } => Expected::Light,
+            State { known: false, .. } => Expected::Doubtful,
+            State { known: true, .. } => Expected::Heavy,
+        }
     }
 
     /// A call was short. Two at once may count as one.
@@ -79,7 +102,7 @@ impl Heaviness {
     pub fn was_heavy(&self) {
         let seen = State::unpack(self.0.load(Relaxed));
         let to_go = seen.to_go.max(PROOF << seen.surprises);
-        self.0.store(State { to_go, ..seen }.pack(), Relaxed);
+        self.0.store(State { to_go, known: true, ..seen }.pack(), Relaxed);
     }
 
     /// A call that began as a light one was not, after so many calls in all.
