@@ -190,11 +190,17 @@ impl Call {
         polled
     }
 
+    /// Whether the guest runs on this thread.
+    #[must_use]
+    pub fn is_here(&self) -> bool {
+        matches!(self.place, Place::Light(_))
+    }
+
     /// Whether the guest still runs on this thread and has had what a short call may have of it.
     #[must_use]
     pub fn is_too_heavy(&self) -> bool {
         let used_up = self.meter.ticks() >= LIGHT_TICKS || self.meter.cpu_ns() > HEAVY_NS;
-        used_up && matches!(self.place, Place::Light(_))
+        used_up && self.is_here()
     }
 
     /// Whether the guest waits for nothing: it would go on if it had a thread to itself.

@@ -16,6 +16,9 @@ use super::verdict;
 use crate::host::meter::Meter;
 use crate::model::outcome::{Outcome, Start};
 
+/// What a call takes of its thread besides the guest: reading, routing, writing, in nanoseconds.
+const REST_NS: u64 = 10_000;
+
 /// One call on one instance. Dropping it ends the guest, off the request's path.
 pub struct Lease {
     shelf: Rc<Shelf>,
@@ -83,6 +86,7 @@ impl Lease {
             Some(instance) => instance.meter().clone(),
             None => Arc::new(Meter::default()),
         };
+        room.charge(REST_NS);
         let request = request(&meter);
         let invocation = Invocation { instance, request, cpu_ms: terms.cpu_ms, meter: meter.clone() };
         let mut call = Call::new(program.clone(), invocation);
@@ -110,7 +114,12 @@ impl Lease {
         let Some(call) = self.call.as_mut().filter(|_| !self.ended) else {
             return Poll::Pending;
         };
-        let Poll::Ready(ended) = call.poll(cx, self.shelf.pulse()) else {
+        let before = call.is_here().then(|| self.meter.cpu_ns());
+        let polled = call.poll(cx, self.shelf.pulse());
+        if let (Some(before), Some(room)) = (before, &self.room) {
+            room.charge(self.meter.cpu_ns().saturating_sub(before));
+        }
+        let Poll::Ready(ended) = polled else {
             if call.is_too_heavy() {
                 self.gone = Some(self.shelf.give_away(call, self.group));
                 self.moved = true;

@@ -71,6 +71,15 @@ enum Waste {
     Instance(Box<Instance>, Room),
 }
 
+impl Taken {
+    /// See [`Room::is_greedy`].
+    #[must_use]
+    pub fn is_greedy(&self, now_ns: u64) -> bool {
+        let (Self::Reused(_, room) | Self::Ready(_, room) | Self::Used(_, room) | Self::Nothing(room)) = self;
+        room.is_greedy(now_ns)
+    }
+}
+
 /// What was found for a call, and the room that goes with it.
 pub enum Taken {
     /// Answered before, and may answer again.

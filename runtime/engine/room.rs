@@ -18,6 +18,7 @@ use super::pool::Taken;
 use super::program::ProgramId;
 use crate::host::account::{Account, Budget, Pressure};
 use crate::host::meter::now_ns;
+use crate::model::allowance::{Allowance, Company};
 use crate::model::share::{may_take, patience_ms};
 use crate::model::turns::{Ticket, Turns};
 
@@ -33,6 +34,7 @@ pub struct Rooms {
     busy: Cell<u32>,
     shares: RefCell<HashMap<*const Account, Rc<Share>>>,
     queue: RefCell<Turns<Party, Rc<Waiter>>>,
+    company: Cell<Company>,
     /// When nobody waited, last; in milliseconds.
     empty_ms: Cell<u64>,
     budget: Arc<Budget>,
@@ -42,6 +44,8 @@ pub struct Rooms {
 pub struct Share {
     account: Arc<Account>,
     busy: Cell<u32>,
+    /// What it has used of this thread, and when that was looked at last.
+    used: Cell<(Allowance, u64)>,
 }
 
 /// One instance's room.
@@ -92,6 +96,7 @@ impl Rooms {
             busy: Cell::new(0),
             shares: RefCell::default(),
             queue: RefCell::new(Turns::new(WAITING)),
+            company: Cell::default(),
             empty_ms: Cell::new(0),
             budget,
         })
@@ -125,7 +130,7 @@ impl Rooms {
     #[must_use]
     pub fn share(&self, account: &Arc<Account>) -> Rc<Share> {
         let mut shares = self.shares.borrow_mut();
-        let new = || Rc::new(Share { account: account.clone(), busy: Cell::new(0) });
+        let new = || Rc::new(Share { account: account.clone(), busy: Cell::new(0), used: Cell::default() });
         shares.entry(Arc::as_ptr(account)).or_insert_with(new).clone()
     }
 
@@ -274,6 +279,24 @@ impl Room {
             self.rooms.busy.set(self.rooms.busy.get() + 1);
             self.share.busy.set(self.share.busy.get() + 1);
         }
+    }
+
+    /// Whether its tenant has used more of the thread than others need put up with, and there are others.
+    #[must_use]
+    pub fn is_greedy(&self, now_ns: u64) -> bool {
+        let mut company = self.rooms.company.get();
+        let others = company.enters(Rc::as_ptr(&self.share).addr(), now_ns);
+        self.rooms.company.set(company);
+        let (used, _) = self.share.used.get();
+        self.share.used.set((used, now_ns));
+        others && used.is_spent(now_ns, self.share.account.quota.weight)
+    }
+
+    /// Takes note of time that its tenant has used of the thread.
+    pub fn charge(&self, used_ns: u64) {
+        let (mut used, now_ns) = self.share.used.get();
+        used.charge(used_ns, now_ns, self.share.account.quota.weight);
+        self.share.used.set((used, now_ns));
     }
 
     /// No call has it any more.

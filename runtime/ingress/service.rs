@@ -170,16 +170,18 @@ impl Calling<'_> {
     ) -> Answered {
         let Self { desk, live, program, group, cold } = self;
         let headless = parts.method == Method::HEAD;
+        let greedy = taken.is_greedy(visit.phases.admitted);
         let terms = Terms {
             cpu_ms: live.limits.cpu_ms,
             max_requests: live.max_requests,
             cold: *cold,
             group: *group,
             heavy: match live.expected() {
-                Expected::Light => false,
+                // There each tenant has its turn.
+                Expected::Light => greedy,
                 // Each waits for its turn there with an instance of its own: a thousand calls would leave none for others,
                 // for a doubt that may be the machine's doing.
-                Expected::Doubtful => !desk.shelf.is_crowded(),
+                Expected::Doubtful => greedy || !desk.shelf.is_crowded(),
                 Expected::Heavy => true,
             },
         };

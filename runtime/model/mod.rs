@@ -1,5 +1,6 @@
 //! The shared words. Pure: it must never do I/O, wait, or know anything above it.
 
+pub mod allowance;
 pub mod breaker;
 pub mod frame;
 pub mod heaviness;

@@ -192,6 +192,24 @@ proptest! {
     }
 }
 
+proptest! {
+    #[test]
+    fn bytes_that_were_spoilt_are_refused_or_make_a_valid_component(
+        spoilt in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+        cut in any::<prop::sample::Index>(),
+    ) {
+        let mut bytes = component(STATEFUL);
+        for (place, byte) in spoilt {
+            let place = place.index(bytes.len());
+            bytes[place] = byte;
+        }
+        // What it makes is validated there; what is checked here is that it never panics.
+        let _ = resettable(&bytes, Profile::Lean);
+        let _ = resettable(&bytes[..cut.index(bytes.len())], Profile::Lean);
+        let _ = Moves::read(&bytes);
+    }
+}
+
 #[test]
 fn memory_that_was_grown_and_put_back_is_zero_when_it_is_grown_again() {
     let (bytes, _) = transformed(STATEFUL);
