@@ -121,11 +121,9 @@ impl Live {
     }
 
     /// Takes a program that was loaded to be proven ready.
-    pub fn adopt(&self, program: Arc<Program>, loader: &Loader) {
+    pub fn adopt(&self, program: Arc<Program>) {
         self.used_ns.store(now_ns(), Relaxed);
-        if self.program.swap(Some(program)).is_none() {
-            loader.loaded();
-        }
+        self.program.store(Some(program));
     }
 
     /// The program, if it is loaded.
@@ -162,17 +160,12 @@ impl Live {
             }
         };
         self.program.store(Some(program.clone()));
-        loader.loaded();
         Ok((program, true))
     }
 
     /// Lets go of the program; calls in progress keep it until they end. Returns whether there was one.
-    pub fn unload(&self, loader: &Loader) -> bool {
-        let was = self.program.swap(None).is_some();
-        if was {
-            loader.unloaded();
-        }
-        was
+    pub fn unload(&self) -> bool {
+        self.program.swap(None).is_some()
     }
 
     /// Marks the program as called just now. Coarse: it is what residency goes by.

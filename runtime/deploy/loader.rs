@@ -3,7 +3,6 @@
 
 use std::collections::{HashMap, HashSet};
 use std::io;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use futures_util::FutureExt as _;
@@ -12,12 +11,13 @@ use rustix::io::Errno;
 use tokio::runtime::Handle;
 use wasmtime::component::Component;
 
+use super::codes::Codes;
 use super::live::Live;
 use super::places::Places;
 use crate::engine::artifact::{ArtifactId, ArtifactStore, LoadError, Tier};
 use crate::engine::compile::{CompileError, Compiled, Compiler, EngineHash, Wasm, engine_hash};
 use crate::engine::locate::Locator;
-use crate::engine::program::{Engines, LinkError, Program, ProgramId};
+use crate::engine::program::{Code, Engines, LinkError, Program, ProgramId};
 use crate::host::Grant;
 use crate::model::version::{Digest, Handler, Profile};
 use crate::storage::{BlobError, Blobs};
@@ -37,7 +37,8 @@ pub struct Loader {
     /// Where children are waited for, whichever thread asks for one.
     control: Handle,
     again: Arc<Mutex<HashMap<Digest, Again>>>,
-    resident: AtomicUsize,
+    /// What is in memory.
+    codes: Codes,
 }
 
 /// The end of a compilation, for all who wait for it.
@@ -121,7 +122,7 @@ impl Loader {
             places: Places::new(locator),
             control,
             again: Arc::default(),
-            resident: AtomicUsize::new(0),
+            codes: Codes::default(),
         })
     }
 
@@ -136,18 +137,10 @@ impl Loader {
         &self.control
     }
 
-    /// Programs in memory.
+    /// Artifacts in memory: each is one mapping and one open file, however many versions run it.
     #[must_use]
     pub fn resident(&self) -> usize {
-        self.resident.load(Relaxed)
-    }
-
-    pub(super) fn loaded(&self) {
-        self.resident.fetch_add(1, Relaxed);
-    }
-
-    pub(super) fn unloaded(&self) {
-        self.resident.fetch_sub(1, Relaxed);
+        self.codes.count()
     }
 
     /// Compiles what was uploaded and keeps the artifact, even if nobody waits for it any more.
@@ -214,18 +207,37 @@ impl Loader {
     /// # Errors
     /// See [`LoadFailure`].
     pub async fn program(&self, id: ProgramId, what: What, grant: Grant) -> Result<Program, LoadFailure> {
-        let component = match self.component(what).await {
+        let code = match self.code(what).await {
             Err(LoadFailure::Artifact(why)) if is_curable(&why) => {
                 self.again(what.digest, &why).await?;
-                self.component(what).await?
+                self.code(what).await?
             }
             other => other?,
         };
-        Ok(self.engines.program(id, &component, (what.profile, what.handler), grant)?)
+        Ok(Program::new(id, code, grant))
     }
 
-    async fn component(&self, what: What) -> Result<Component, LoadFailure> {
+    /// The code of an artifact, from memory if any version has it there.
+    async fn code(&self, what: What) -> Result<Arc<Code>, LoadFailure> {
         let id = artifact(what.digest, what.profile)?;
+        if let Some(code) = self.codes.get(&id) {
+            return Ok(code);
+        }
+        let component = self.component(what, id).await?;
+        Ok(self.codes.keep(id, self.engines.link(&component, (what.profile, what.handler))?))
+    }
+
+    /// How an upload answers that some version runs just now, and whose artifact is kept: it need not be compiled again.
+    pub(super) fn known(&self, digest: Digest) -> Option<(Handler, Profile)> {
+        [Profile::Lean, Profile::Async].into_iter().find_map(|profile| {
+            let id = artifact(digest, profile).ok()?;
+            let code = self.codes.get(&id)?;
+            let kept = self.artifacts.size(&id).is_ok_and(|size| size.is_some());
+            kept.then(|| (code.handler(), profile))
+        })
+    }
+
+    async fn component(&self, what: What, id: ArtifactId) -> Result<Component, LoadFailure> {
         let engine = self.engines.engine(what.profile)?.clone();
         let size = self.artifacts.size(&id).ok().flatten().unwrap_or(0);
         if size <= INLINE_BYTES {

@@ -134,7 +134,7 @@ impl Shelf {
             share: self.rooms.share(&program.grant.account),
             ready: Vec::new(),
             reusable: Vec::new(),
-            sizing: Sizing::new(self.bounds.ready_per_program, now_ms()),
+            sizing: Sizing::new(self.bounds.ready_per_program),
             queued: false,
         });
         if !Arc::ptr_eq(&pool.program, program) {
@@ -274,6 +274,15 @@ impl Shelf {
     pub fn forget(&self, program: ProgramId) {
         if let Some(pool) = self.pools.borrow_mut().remove(&program) {
             let all = pool.ready.into_iter().chain(pool.reusable);
+            self.bin.borrow_mut().extend(all.map(|(instance, room)| Waste::Instance(instance, room)));
+        }
+        self.empty_bin();
+    }
+
+    /// Empties a program's pool as [`Shelf::forget`] does, but remembers how often it is called.
+    pub fn clear(&self, program: ProgramId) {
+        if let Some(pool) = self.pools.borrow_mut().get_mut(&program) {
+            let all = pool.ready.drain(..).chain(pool.reusable.drain(..));
             self.bin.borrow_mut().extend(all.map(|(instance, room)| Waste::Instance(instance, room)));
         }
         self.empty_bin();

@@ -55,14 +55,21 @@ impl ProgramId {
     }
 }
 
-/// One version, loaded and linked: instantiating it needs no name to be looked up.
+/// An artifact, loaded and linked: instantiating it needs no name to be looked up. It never changes and knows no tenant,
+/// so that every version of the same upload runs the same one.
+pub struct Code {
+    engine: Engine,
+    pre: Pre,
+}
+
+/// One version's code, and what its instances are given.
 pub struct Program {
     /// Which version this is, for pools.
     pub id: ProgramId,
     /// What each of its instances is given.
     pub grant: Grant,
-    engine: Engine,
-    pre: Pre,
+    /// What they run.
+    pub code: Arc<Code>,
 }
 
 enum Pre {
@@ -139,13 +146,11 @@ impl Engines {
     ///
     /// # Errors
     /// [`LinkError::Unfit`] names the import or export that does not fit.
-    pub fn program(
+    pub fn link(
         &self,
-        id: ProgramId,
         component: &Component,
         (profile, handler): (Profile, Handler),
-        grant: Grant,
-    ) -> Result<Program, LinkError> {
+    ) -> Result<Arc<Code>, LinkError> {
         let linked = self.linked(profile)?;
         let pre = linked.linker.instantiate_pre(component).map_err(LinkError::Unfit)?;
         let pre = match handler {
@@ -153,7 +158,7 @@ impl Engines {
             Handler::Http03 => ServicePre::new(pre).map(Pre::Http03),
         };
         let engine = linked.engine.clone();
-        Ok(Program { id, grant, engine, pre: pre.map_err(LinkError::Unfit)? })
+        Ok(Arc::new(Code { engine, pre: pre.map_err(LinkError::Unfit)? }))
     }
 }
 
@@ -168,13 +173,30 @@ impl Linked {
     }
 }
 
+impl Code {
+    /// How it answers.
+    #[must_use]
+    pub fn handler(&self) -> Handler {
+        match self.pre {
+            Pre::Http02(_) => Handler::Http02,
+            Pre::Http03(_) => Handler::Http03,
+        }
+    }
+}
+
 impl Program {
+    /// A version of this code.
+    #[must_use]
+    pub fn new(id: ProgramId, code: Arc<Code>, grant: Grant) -> Self {
+        Self { id, grant, code }
+    }
+
     /// Makes one instance, running the guest's own start-up on the caller's poll.
     ///
     /// # Errors
     /// [`SpawnError::Full`] when the pool has no slot, [`SpawnError::Guest`] when start-up trapped.
     pub async fn spawn(&self, meter: Arc<Meter>) -> Result<Instance, SpawnError> {
-        let mut store = Store::new(&self.engine, HostState::new(&self.grant, meter.clone()));
+        let mut store = Store::new(&self.code.engine, HostState::new(&self.grant, meter.clone()));
         store.limiter(|state| &mut state.memory);
         store.set_hostcall_fuel(limits::HOSTCALL_BYTES);
         store.set_max_component_handles(limits::HANDLES);
@@ -187,7 +209,7 @@ impl Program {
                 Tick::Yield => UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())),
             })
         });
-        let guest = match &self.pre {
+        let guest = match &self.code.pre {
             Pre::Http02(pre) => pre.instantiate_async(&mut store).await.map(Guest::Http02),
             Pre::Http03(pre) => pre.instantiate_async(&mut store).await.map(Guest::Http03),
         };
