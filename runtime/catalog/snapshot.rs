@@ -40,6 +40,9 @@ pub struct Damaged {
     pub reason: String,
 }
 
+/// Functions of one part of a snapshot.
+const PART: usize = 200;
+
 impl Catalog {
     /// Everything that answers, in a few long reads.
     ///
@@ -66,7 +69,7 @@ impl Catalog {
         let gone: HashSet<_> = deletions.into_iter().map(|t| t.record.id).collect();
         let mut after: Option<String> = None;
         loop {
-            let page = self.storage.scan(FUNCTIONS, after.as_deref(), SCAN_ENTRIES).await?;
+            let page = self.storage.scan(FUNCTIONS, after.as_deref(), PART).await?;
             let Some(last) = page.last() else {
                 return Ok(());
             };

@@ -111,7 +111,7 @@ impl Live {
             rate: limits.rate(),
             fuse: Fuse::new(breaker),
             server_timing,
-            header: HeaderValue::from(number.0),
+            header: header(number),
             program: ArcSwapOption::empty(),
             loading: Mutex::new(None),
             failed: AtomicU64::new(0),
@@ -201,4 +201,11 @@ impl Live {
     pub fn used_ns(&self) -> u64 {
         self.used_ns.load(Relaxed)
     }
+}
+
+/// A number as a header says it. The first ones, which most functions never get beyond, take no memory of their own.
+fn header(number: VersionNumber) -> HeaderValue {
+    const FIRST: [&str; 10] = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"];
+    let first = usize::try_from(number.0).ok().and_then(|number| FIRST.get(number));
+    first.map_or_else(|| HeaderValue::from(number.0), |text| HeaderValue::from_static(text))
 }

@@ -227,13 +227,18 @@ impl Loader {
         Ok(self.codes.keep(id, self.engines.link(&component, (what.profile, what.handler))?))
     }
 
-    /// How an upload answers that some version runs just now, and whose artifact is kept: it need not be compiled again.
+    /// How an upload answers whose artifact is kept, as far as that tells: it need not be compiled again for another
+    /// function.
     pub(super) fn known(&self, digest: Digest) -> Option<(Handler, Profile)> {
         [Profile::Lean, Profile::Async].into_iter().find_map(|profile| {
             let id = artifact(digest, profile).ok()?;
-            let code = self.codes.get(&id)?;
             let kept = self.artifacts.size(&id).is_ok_and(|size| size.is_some());
-            kept.then(|| (code.handler(), profile))
+            let handler = match profile {
+                // Only these are lean.
+                Profile::Lean => Handler::Http02,
+                Profile::Async => self.codes.get(&id)?.handler(),
+            };
+            kept.then_some((handler, profile))
         })
     }
 

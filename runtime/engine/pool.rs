@@ -282,6 +282,7 @@ impl Shelf {
     /// Empties a program's pool as [`Shelf::forget`] does, but remembers how often it is called.
     pub fn clear(&self, program: ProgramId) {
         if let Some(pool) = self.pools.borrow_mut().get_mut(&program) {
+            pool.sizing.emptied();
             let all = pool.ready.drain(..).chain(pool.reusable.drain(..));
             self.bin.borrow_mut().extend(all.map(|(instance, room)| Waste::Instance(instance, room)));
         }
@@ -326,7 +327,12 @@ impl Shelf {
         match (pools.get_mut(&id), spawned) {
             (Some(pool), Ok(instance)) => {
                 pool.sizing.spawned(true);
-                pool.ready.push((instance, room));
+                if (pool.ready.len() as u64) < u64::from(pool.sizing.target()) {
+                    pool.ready.push((instance, room));
+                } else {
+                    // It was emptied meanwhile.
+                    self.bin.borrow_mut().push(Waste::Instance(instance, room));
+                }
             }
             (None, Ok(instance)) => self.bin.borrow_mut().push(Waste::Instance(instance, room)),
             (pool, Err(error)) => {

@@ -48,6 +48,11 @@ impl Sizing {
         self.failing = !well;
     }
 
+    /// What was ready was thrown away: the next call finds nothing.
+    pub fn emptied(&mut self) {
+        self.target = 0;
+    }
+
     /// How many to keep ready now.
     #[must_use]
     pub fn target(&self) -> u32 {

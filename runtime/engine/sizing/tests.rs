@@ -31,6 +31,18 @@ fn a_guest_that_cannot_start_is_not_started_ahead_until_a_call_has() {
 }
 
 #[test]
+fn a_program_whose_instances_were_thrown_away_is_still_known_for_its_calls() {
+    let mut sizing = Sizing::new(8);
+    for _ in 0..3 {
+        sizing.called(false, 0);
+    }
+    sizing.emptied();
+    assert_eq!(sizing.target(), 0);
+    sizing.called(false, 1);
+    assert_eq!(sizing.target(), 1);
+}
+
+#[test]
 fn a_program_that_is_called_now_and_then_keeps_nothing_ready() {
     let mut sizing = Sizing::new(8);
     for now in (0..20).map(|nth| nth * SOON_MS) {
