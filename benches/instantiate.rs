@@ -124,7 +124,8 @@ impl Bench {
 
     fn program(&self, kept: &Kept) -> Result<Arc<Program>> {
         let loaded = self.artifacts.load(self.engines.engine(kept.kind.0)?, &kept.id)?;
-        Ok(Arc::new(self.engines.program(ProgramId::next(), loaded, kept.kind, grant()?)?))
+        let code = self.engines.link(loaded, kept.kind)?;
+        Ok(Arc::new(Program::new(ProgramId::next(), code, grant()?)))
     }
 
     fn call(&self, program: &Arc<Program>, instance: Option<Box<Instance>>) -> Driving {

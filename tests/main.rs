@@ -69,6 +69,9 @@ mod tidy;
 // An upload becomes a function that answers.
 mod deploying;
 
+// Many functions of few programs.
+mod sharing;
+
 // Which version answers, and for whom.
 mod activating;
 

@@ -40,23 +40,41 @@ pub struct Damaged {
     pub reason: String,
 }
 
+/// Functions of one part of a snapshot.
+const PART: usize = 200;
+
 impl Catalog {
     /// Everything that answers, in a few long reads.
     ///
     /// # Errors
     /// The storage fails, or a newer program has written to it.
     pub async fn snapshot(&self) -> Result<Snapshot, CatalogError> {
-        let mut snapshot = Snapshot { revision: self.storage.revision(), ..Snapshot::default() };
+        let mut all = Snapshot { revision: self.storage.revision(), ..Snapshot::default() };
+        let take = |part: Snapshot| {
+            all.functions.extend(part.functions);
+            all.damaged.extend(part.damaged);
+        };
+        self.in_parts(take).await?;
+        Ok(all)
+    }
+
+    /// As [`Catalog::snapshot`], part by part: a record takes many times the memory of the route that is made of it, and
+    /// of ten thousand of them at once the process would keep a good deal.
+    ///
+    /// # Errors
+    /// See [`Catalog::snapshot`].
+    pub async fn in_parts(&self, mut take: impl FnMut(Snapshot)) -> Result<(), CatalogError> {
         // Functions of deleted tenants, should any be left by a failed removal, answer no more.
         let deletions = self.all::<Tenant>(DELETIONS).await?;
         let gone: HashSet<_> = deletions.into_iter().map(|t| t.record.id).collect();
         let mut after: Option<String> = None;
         loop {
-            let page = self.storage.scan(FUNCTIONS, after.as_deref(), SCAN_ENTRIES).await?;
+            let page = self.storage.scan(FUNCTIONS, after.as_deref(), PART).await?;
             let Some(last) = page.last() else {
-                return Ok(snapshot);
+                return Ok(());
             };
             after = Some(last.key.clone());
+            let mut snapshot = Snapshot { revision: self.storage.revision(), ..Snapshot::default() };
             let mut answering = Vec::with_capacity(page.len());
             for Entry { key, value, .. } in page {
                 match decode::<Function>(&key, &value) {
@@ -66,6 +84,7 @@ impl Catalog {
                 }
             }
             self.add_page(answering, &mut snapshot).await?;
+            take(snapshot);
         }
     }
 

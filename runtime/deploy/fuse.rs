@@ -5,7 +5,7 @@
 mod tests;
 
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::model::breaker::{Breaker, Pass, Phase, Rules};
 
@@ -25,7 +25,8 @@ pub struct Fuse {
     word: AtomicU8,
     /// Requests that went well since the last failure.
     good: AtomicU64,
-    breaker: Mutex<Breaker>,
+    /// Of a version that ever failed.
+    breaker: OnceLock<Box<Mutex<Breaker>>>,
     rules: Rules,
 }
 
@@ -33,11 +34,11 @@ impl Fuse {
     /// A closed one. With rules that say so it never opens.
     #[must_use]
     pub fn new(rules: Rules) -> Self {
-        Self { word: AtomicU8::new(WELL), good: AtomicU64::new(0), breaker: Mutex::default(), rules }
+        Self { word: AtomicU8::new(WELL), good: AtomicU64::new(0), breaker: OnceLock::new(), rules }
     }
 
     fn lock(&self) -> MutexGuard<'_, Breaker> {
-        self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
+        self.breaker.get_or_init(Box::default).lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A request wants in.

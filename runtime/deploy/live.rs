@@ -111,7 +111,7 @@ impl Live {
             rate: limits.rate(),
             fuse: Fuse::new(breaker),
             server_timing,
-            header: HeaderValue::from(number.0),
+            header: header(number),
             program: ArcSwapOption::empty(),
             loading: Mutex::new(None),
             failed: AtomicU64::new(0),
@@ -121,11 +121,9 @@ impl Live {
     }
 
     /// Takes a program that was loaded to be proven ready.
-    pub fn adopt(&self, program: Arc<Program>, loader: &Loader) {
+    pub fn adopt(&self, program: Arc<Program>) {
         self.used_ns.store(now_ns(), Relaxed);
-        if self.program.swap(Some(program)).is_none() {
-            loader.loaded();
-        }
+        self.program.store(Some(program));
     }
 
     /// The program, if it is loaded.
@@ -162,17 +160,12 @@ impl Live {
             }
         };
         self.program.store(Some(program.clone()));
-        loader.loaded();
         Ok((program, true))
     }
 
     /// Lets go of the program; calls in progress keep it until they end. Returns whether there was one.
-    pub fn unload(&self, loader: &Loader) -> bool {
-        let was = self.program.swap(None).is_some();
-        if was {
-            loader.unloaded();
-        }
-        was
+    pub fn unload(&self) -> bool {
+        self.program.swap(None).is_some()
     }
 
     /// Marks the program as called just now. Coarse: it is what residency goes by.
@@ -208,4 +201,11 @@ impl Live {
     pub fn used_ns(&self) -> u64 {
         self.used_ns.load(Relaxed)
     }
+}
+
+/// A number as a header says it. The first ones, which most functions never get beyond, take no memory of their own.
+fn header(number: VersionNumber) -> HeaderValue {
+    const FIRST: [&str; 10] = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"];
+    let first = usize::try_from(number.0).ok().and_then(|number| FIRST.get(number));
+    first.map_or_else(|| HeaderValue::from(number.0), |text| HeaderValue::from_static(text))
 }

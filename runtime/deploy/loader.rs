@@ -3,7 +3,6 @@
 
 use std::collections::{HashMap, HashSet};
 use std::io;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use futures_util::FutureExt as _;
@@ -11,12 +10,13 @@ use futures_util::future::{BoxFuture, Shared};
 use rustix::io::Errno;
 use tokio::runtime::Handle;
 
+use super::codes::Codes;
 use super::live::Live;
 use super::places::Places;
 use crate::engine::artifact::{ArtifactId, ArtifactStore, LoadError, Tier};
 use crate::engine::compile::{CompileError, Compiled, Compiler, EngineHash, Wasm, engine_hash};
 use crate::engine::locate::Locator;
-use crate::engine::program::{Engines, LinkError, Loaded, Program, ProgramId};
+use crate::engine::program::{Code, Engines, LinkError, Loaded, Program, ProgramId};
 use crate::host::Grant;
 use crate::model::version::{Digest, Handler, Profile};
 use crate::storage::{BlobError, Blobs};
@@ -36,7 +36,8 @@ pub struct Loader {
     /// Where children are waited for, whichever thread asks for one.
     control: Handle,
     again: Arc<Mutex<HashMap<Digest, Again>>>,
-    resident: AtomicUsize,
+    /// What is in memory.
+    codes: Codes,
 }
 
 /// The end of a compilation, for all who wait for it.
@@ -120,7 +121,7 @@ impl Loader {
             places: Places::new(locator),
             control,
             again: Arc::default(),
-            resident: AtomicUsize::new(0),
+            codes: Codes::default(),
         })
     }
 
@@ -135,18 +136,10 @@ impl Loader {
         &self.control
     }
 
-    /// Programs in memory.
+    /// Artifacts in memory: each is one mapping and one open file, however many versions run it.
     #[must_use]
     pub fn resident(&self) -> usize {
-        self.resident.load(Relaxed)
-    }
-
-    pub(super) fn loaded(&self) {
-        self.resident.fetch_add(1, Relaxed);
-    }
-
-    pub(super) fn unloaded(&self) {
-        self.resident.fetch_sub(1, Relaxed);
+        self.codes.count()
     }
 
     /// Compiles what was uploaded and keeps the artifact, even if nobody waits for it any more.
@@ -213,18 +206,42 @@ impl Loader {
     /// # Errors
     /// See [`LoadFailure`].
     pub async fn program(&self, id: ProgramId, what: What, grant: Grant) -> Result<Program, LoadFailure> {
-        let loaded = match self.artifact(what).await {
+        let code = match self.code(what).await {
             Err(LoadFailure::Artifact(why)) if is_curable(&why) => {
                 self.again(what.digest, &why).await?;
-                self.artifact(what).await?
+                self.code(what).await?
             }
             other => other?,
         };
-        Ok(self.engines.program(id, loaded, (what.profile, what.handler), grant)?)
+        Ok(Program::new(id, code, grant))
     }
 
-    async fn artifact(&self, what: What) -> Result<Loaded, LoadFailure> {
+    /// The code of an artifact, from memory if any version has it there.
+    async fn code(&self, what: What) -> Result<Arc<Code>, LoadFailure> {
         let id = artifact(what.digest, what.profile)?;
+        if let Some(code) = self.codes.get(&id) {
+            return Ok(code);
+        }
+        let loaded = self.read(what, id).await?;
+        Ok(self.codes.keep(id, self.engines.link(loaded, (what.profile, what.handler))?))
+    }
+
+    /// How an upload answers whose artifact is kept, as far as that tells: it need not be compiled again for another
+    /// function.
+    pub(super) fn known(&self, digest: Digest) -> Option<(Handler, Profile)> {
+        [Profile::Lean, Profile::Async].into_iter().find_map(|profile| {
+            let id = artifact(digest, profile).ok()?;
+            let kept = self.artifacts.size(&id).is_ok_and(|size| size.is_some());
+            let handler = match profile {
+                // Only these are lean.
+                Profile::Lean => Handler::Http02,
+                Profile::Async => self.codes.get(&id)?.handler(),
+            };
+            kept.then_some((handler, profile))
+        })
+    }
+
+    async fn read(&self, what: What, id: ArtifactId) -> Result<Loaded, LoadFailure> {
         let engine = self.engines.engine(what.profile)?.clone();
         let size = self.artifacts.size(&id).ok().flatten().unwrap_or(0);
         if size <= INLINE_BYTES {

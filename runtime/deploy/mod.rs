@@ -1,6 +1,7 @@
 //! From uploaded bytes to an answering version: blob, component, artifact, proof, commit, route. Knows no HTTP.
 //! Must never let a version answer before it was proven ready, nor leave anything of a refused one visible.
 
+mod codes;
 pub mod fuse;
 pub mod live;
 pub mod loader;
@@ -9,6 +10,7 @@ pub mod pipeline;
 pub mod places;
 pub mod residency;
 pub mod retire;
+mod shards;
 pub mod standing;
 pub mod table;
 

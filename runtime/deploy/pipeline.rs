@@ -9,7 +9,7 @@ use tokio::sync::{RwLock, RwLockReadGuard};
 
 use super::live::{Facts, Live};
 use super::loader::{LoadFailure, Loader, What};
-use super::table::Table;
+use super::table::{Route, Shared, Table};
 use crate::catalog::{Catalog, CatalogError, Function, NewVersion, Published, Snapshot, Version, Weight};
 use crate::engine::compile::CompileError;
 use crate::engine::crew::Crew;
@@ -188,8 +188,12 @@ impl Deployer {
         let limits = self.check(&manifest)?;
         let mut timings = Timings::default();
         let equal = self.catalog.lookup_equal(tenant, name, digest, &manifest).await?;
-        let (handler, profile) = if let Some(version) = &equal {
-            (version.handler, version.profile)
+        let known = match &equal {
+            Some(version) => Some((version.handler, version.profile)),
+            None => self.loader.known(digest),
+        };
+        let (handler, profile) = if let Some(known) = known {
+            known
         } else {
             let facts = self.loader.compile(digest).await?.facts;
             timings.componentize_ms = facts.componentize_ms;
@@ -215,7 +219,7 @@ impl Deployer {
         // Deployed again while it answers: its instances stay as they are.
         let live = same.cloned().unwrap_or_else(|| {
             let live = self.live(id, &version, limits, program.grant.clone());
-            live.adopt(program, &self.loader);
+            live.adopt(program);
             live
         });
         self.route(&function, vec![(live, 1)]).await;
@@ -301,18 +305,29 @@ impl Deployer {
     }
 
     /// Fills the table with everything that is active. Loads nothing: the first call does.
-    pub fn restore(&self, snapshot: Snapshot) {
-        for damaged in &snapshot.damaged {
+    ///
+    /// # Errors
+    /// The catalog cannot be read.
+    pub async fn restore(&self) -> Result<(), CatalogError> {
+        let mut routes = Vec::new();
+        self.catalog.in_parts(|part| routes.extend(self.restored(part))).await?;
+        self.table.fill(routes);
+        Ok(())
+    }
+
+    fn restored(&self, part: Snapshot) -> impl Iterator<Item = Arc<Route>> {
+        for damaged in &part.damaged {
             tracing::error!(key = damaged.key, reason = damaged.reason, "a function cannot be served");
         }
-        let routes = snapshot.functions.into_iter().map(|active| {
+        part.functions.into_iter().map(|mut active| {
+            let account = self.table.accounts.of(&active.function.tenant);
+            // One name for all of a tenant's functions, and not one that was read with each.
+            active.function.tenant = account.tenant.clone();
             let (tenant, name) = (active.function.tenant.clone(), active.function.name.clone());
-            let account = self.table.accounts.of(&tenant);
-            let shared = super::table::Shared::new(&self.table.records, account, &name);
+            let shared = Shared::new(&self.table.records, account, &name);
             let lives = self.lives(&active.function, &active.versions, &[]);
-            super::table::Route::new((tenant, name), shared, lives, active.function.paused)
-        });
-        self.table.fill(routes.collect());
+            Arc::new(Route::new((tenant, name), shared, lives, active.function.paused))
+        })
     }
 
     /// The live versions of an activation, taking over those that answer already.

@@ -23,7 +23,7 @@ impl Deployer {
     /// Lets go of versions that no longer answer. Calls in progress end as they will.
     pub(super) async fn retire(&self, gone: &[Arc<Live>]) {
         for live in gone {
-            live.unload(&self.loader);
+            live.unload();
         }
         let ids: Vec<_> = gone.iter().map(|live| live.id).collect();
         self.crew.forget(&ids).await;
@@ -48,11 +48,14 @@ impl Deployer {
         for live in lives.clone() {
             loaded += u32::from(match drop {
                 Cold::Instances => live.loaded().is_some(),
-                Cold::Program => live.unload(&self.loader),
+                Cold::Program => live.unload(),
             });
         }
         let ids: Vec<_> = lives.map(|live| live.id).collect();
-        self.crew.forget(&ids).await;
+        match drop {
+            Cold::Instances => self.crew.clear(&ids).await,
+            Cold::Program => self.crew.forget(&ids).await,
+        }
         Ok(loaded)
     }
 

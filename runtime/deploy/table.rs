@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwap;
 
 use super::live::Live;
+use super::shards::{Named, Shards};
 use crate::engine::lanes::Group;
 use crate::engine::program::ProgramId;
 use crate::host::account::{Account, Accounts};
@@ -33,7 +34,25 @@ pub struct Table {
 /// One state of the table.
 #[derive(Clone, Default)]
 pub struct Routes {
-    tenants: HashMap<TenantName, Arc<HashMap<FunctionName, Arc<Route>>>>,
+    tenants: Shards<Tenant>,
+}
+
+/// The functions of one tenant.
+struct Tenant {
+    name: TenantName,
+    functions: Shards<Route>,
+}
+
+impl Named for Tenant {
+    fn name(&self) -> &str {
+        self.name.as_str()
+    }
+}
+
+impl Named for Route {
+    fn name(&self) -> &str {
+        self.function.as_str()
+    }
 }
 
 /// One function that answers.
@@ -150,12 +169,12 @@ impl Routes {
     /// The route of a function, by names as they were typed.
     #[must_use]
     pub fn find(&self, tenant: &str, function: &str) -> Option<&Arc<Route>> {
-        self.tenants.get(tenant)?.get(function)
+        self.tenants.get(tenant)?.functions.get(function)
     }
 
     /// Every route of a tenant.
     pub fn of(&self, tenant: &str) -> impl Iterator<Item = &Arc<Route>> {
-        self.tenants.get(tenant).into_iter().flat_map(|functions| functions.values())
+        self.tenants.get(tenant).into_iter().flat_map(|tenant| tenant.functions.iter())
     }
 
     /// Who owns a program: tenant and function.
@@ -167,7 +186,16 @@ impl Routes {
 
     /// Every route.
     pub fn all(&self) -> impl Iterator<Item = &Arc<Route>> {
-        self.tenants.values().flat_map(|functions| functions.values())
+        self.tenants.iter().flat_map(|tenant| tenant.functions.iter())
+    }
+
+    /// The functions of a tenant, to be changed: nobody but this state of the table sees it.
+    fn functions(&self, tenant: &TenantName) -> Shards<Route> {
+        self.tenants.get(tenant.as_str()).map(|tenant| tenant.functions.clone()).unwrap_or_default()
+    }
+
+    fn put(&mut self, name: &TenantName, functions: Shards<Route>) {
+        self.tenants.insert(Arc::new(Tenant { name: name.clone(), functions }));
     }
 }
 
@@ -191,14 +219,16 @@ impl Table {
     }
 
     /// Fills the table at start.
-    pub fn fill(&self, all: Vec<Route>) {
-        let mut tenants: HashMap<TenantName, HashMap<FunctionName, Arc<Route>>> = HashMap::new();
+    pub fn fill(&self, all: Vec<Arc<Route>>) {
+        let mut tenants: HashMap<TenantName, Shards<Route>> = HashMap::new();
         for route in all {
-            let functions = tenants.entry(route.tenant.clone()).or_default();
-            functions.insert(route.function.clone(), Arc::new(route));
+            tenants.entry(route.tenant.clone()).or_default().insert(route);
         }
-        let tenants = tenants.into_iter().map(|(name, functions)| (name, Arc::new(functions)));
-        self.routes.store(Arc::new(Routes { tenants: tenants.collect() }));
+        let mut routes = Routes::default();
+        for (name, functions) in tenants {
+            routes.put(&name, functions);
+        }
+        self.routes.store(Arc::new(routes));
     }
 
     /// Puts a route in place of the one of the same name, whose shared part it takes over. Returns the old one.
@@ -211,14 +241,15 @@ impl Table {
     ) -> Option<Arc<Route>> {
         let _writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         let mut routes = Routes::clone(&self.routes.load());
-        let functions = Arc::make_mut(routes.tenants.entry(tenant.clone()).or_default());
-        let old = functions.get(function).cloned();
+        let mut functions = routes.functions(tenant);
+        let old = functions.get(function.as_str()).cloned();
         let shared = match &old {
             Some(old) => old.shared.clone(),
             None => Shared::new(&self.records, self.accounts.of(tenant), function),
         };
         let route = Route::new((tenant.clone(), function.clone()), shared, versions, paused);
-        functions.insert(function.clone(), Arc::new(route));
+        functions.insert(Arc::new(route));
+        routes.put(tenant, functions);
         self.routes.store(Arc::new(routes));
         old
     }
@@ -227,21 +258,25 @@ impl Table {
     pub fn remove(&self, tenant: &TenantName, function: &FunctionName) -> Option<Arc<Route>> {
         let _writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         let mut routes = Routes::clone(&self.routes.load());
-        let old = Arc::make_mut(routes.tenants.get_mut(tenant)?).remove(function);
-        self.routes.store(Arc::new(routes));
-        if let Some(route) = &old {
-            self.records.forget(&route.shared.ledger);
+        let mut functions = routes.functions(tenant);
+        let old = functions.remove(function.as_str())?;
+        if functions.len() > 0 {
+            routes.put(tenant, functions);
+        } else {
+            routes.tenants.remove(tenant.as_str());
         }
-        old
+        self.routes.store(Arc::new(routes));
+        self.records.forget(&old.shared.ledger);
+        Some(old)
     }
 
     /// Takes a tenant out, with all its functions.
     pub fn remove_tenant(&self, tenant: &TenantName) -> Vec<Arc<Route>> {
         let _writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         let mut routes = Routes::clone(&self.routes.load());
-        let old = routes.tenants.remove(tenant);
+        let old = routes.tenants.remove(tenant.as_str());
         self.routes.store(Arc::new(routes));
-        let old: Vec<_> = old.map(|functions| functions.values().cloned().collect()).unwrap_or_default();
+        let old: Vec<_> = old.map(|tenant| tenant.functions.iter().cloned().collect()).unwrap_or_default();
         for route in &old {
             self.records.forget(&route.shared.ledger);
         }

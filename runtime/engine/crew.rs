@@ -18,6 +18,8 @@ pub enum Order {
     Forget {
         /// Which.
         programs: Vec<ProgramId>,
+        /// Whether they will be called again as they were.
+        stay: bool,
         /// Dropped or sent when it is done.
         done: oneshot::Sender<()>,
     },
@@ -36,15 +38,24 @@ impl Crew {
         Self(threads)
     }
 
-    /// Has every thread throw away the ready instances of these programs; returns when all have.
+    /// Has every thread throw away these programs and their ready instances; returns when all have.
     pub async fn forget(&self, programs: &[ProgramId]) {
+        self.order(programs, false).await;
+    }
+
+    /// Has every thread throw away the ready instances of these programs; returns when all have.
+    pub async fn clear(&self, programs: &[ProgramId]) {
+        self.order(programs, true).await;
+    }
+
+    async fn order(&self, programs: &[ProgramId], stay: bool) {
         if programs.is_empty() {
             return;
         }
         let mut pending = Vec::with_capacity(self.0.len());
         for thread in &self.0 {
             let (done, obeyed) = oneshot::channel();
-            let order = Order::Forget { programs: programs.to_vec(), done };
+            let order = Order::Forget { programs: programs.to_vec(), stay, done };
             if thread.send_timeout(order, PATIENCE).await.is_ok() {
                 pending.push(obeyed);
             }

@@ -16,7 +16,7 @@ use wasmtime_wasi_http::p3;
 use wasmtime_wasi_http::{WasiBody, WasiHttpView};
 
 use super::lanes::{Given, Gone, Group, HEAVY_NS, HeavyLane, LIGHT_TICKS};
-use super::program::{Guest, Program, ProgramId, SpawnError};
+use super::program::{Code, Guest, Program, ProgramId, SpawnError};
 use super::ticker::Pulse;
 use crate::host::HostState;
 use crate::host::meter::Meter;
@@ -27,8 +27,8 @@ pub struct Instance {
     pub(super) store: Store<HostState>,
     pub(super) guest: Guest,
     pub(super) meter: Arc<Meter>,
-    /// Which load of its program made it.
-    pub(super) load: u64,
+    /// What it runs.
+    pub(super) code: Arc<Code>,
     /// Calls that ended cleanly since it was as new.
     pub answered: u32,
     /// Whether a call has left its traces in it.
@@ -107,11 +107,11 @@ impl Instance {
     pub(super) fn new(
         (store, guest): (Store<HostState>, Guest),
         meter: Arc<Meter>,
-        load: u64,
+        code: Arc<Code>,
         resetter: Option<Resetter>,
     ) -> Self {
         let began_with = store.data().memory.used();
-        Self { store, guest, meter, load, answered: 0, used: false, resetter, began_with }
+        Self { store, guest, meter, code, answered: 0, used: false, resetter, began_with }
     }
 
     /// The account of this instance.

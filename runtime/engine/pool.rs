@@ -149,7 +149,7 @@ impl Shelf {
             ready: Vec::new(),
             reusable: Vec::new(),
             used: Used::default(),
-            sizing: Sizing::new(self.bounds.ready_per_program, now_ms()),
+            sizing: Sizing::new(self.bounds.ready_per_program),
             queued: false,
         });
         if !Arc::ptr_eq(&pool.program, program) {
@@ -308,6 +308,16 @@ impl Shelf {
     pub fn forget(&self, program: ProgramId) {
         if let Some(pool) = self.pools.borrow_mut().remove(&program) {
             let all = pool.ready.into_iter().chain(pool.reusable).chain(pool.used.into_all());
+            self.bin.borrow_mut().extend(all.map(|(instance, room)| Waste::Instance(instance, room)));
+        }
+        self.empty_bin();
+    }
+
+    /// Empties a program's pool as [`Shelf::forget`] does, but remembers how often it is called.
+    pub fn clear(&self, program: ProgramId) {
+        if let Some(pool) = self.pools.borrow_mut().get_mut(&program) {
+            pool.sizing.emptied();
+            let all = pool.ready.drain(..).chain(pool.reusable.drain(..)).chain(pool.used.all().drain(..));
             self.bin.borrow_mut().extend(all.map(|(instance, room)| Waste::Instance(instance, room)));
         }
         self.empty_bin();

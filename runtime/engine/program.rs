@@ -57,24 +57,26 @@ impl ProgramId {
     }
 }
 
-/// One version, loaded and linked: instantiating it needs no name to be looked up.
-pub struct Program {
-    /// Which version this is, for pools.
-    pub id: ProgramId,
-    /// What each of its instances is given.
-    pub grant: Grant,
-    /// Differs from load to load.
-    load: u64,
+/// An artifact, loaded and linked: instantiating it needs no name to be looked up. It never changes and knows no tenant,
+/// so that every version of the same upload runs the same one.
+pub struct Code {
     engine: Engine,
     pre: Pre,
-    /// Where its code was in what was uploaded, if something was put in.
+    /// Where it was in what was uploaded, if something was put in.
     moves: Option<Moves>,
     /// What puts its instances back, if they are.
     reset: Option<ComponentExportIndex>,
 }
 
-/// Programs loaded so far.
-static LOADS: AtomicU64 = AtomicU64::new(0);
+/// One version's code, and what its instances are given.
+pub struct Program {
+    /// Which version this is, for pools.
+    pub id: ProgramId,
+    /// What each of its instances is given.
+    pub grant: Grant,
+    /// What they run.
+    pub code: Arc<Code>,
+}
 
 /// What an artifact holds.
 #[derive(Debug)]
@@ -159,13 +161,11 @@ impl Engines {
     ///
     /// # Errors
     /// [`LinkError::Unfit`] names the import or export that does not fit.
-    pub fn program(
+    pub fn link(
         &self,
-        id: ProgramId,
         loaded: Loaded,
         (profile, handler): (Profile, Handler),
-        grant: Grant,
-    ) -> Result<Program, LinkError> {
+    ) -> Result<Arc<Code>, LinkError> {
         let linked = self.linked(profile)?;
         let Loaded { component, moves } = loaded;
         let pre = linked.linker.instantiate_pre(&component).map_err(LinkError::Unfit)?;
@@ -177,8 +177,7 @@ impl Engines {
         let resets = self.slots.resets && moves.is_some();
         let reset = resets.then(|| component.get_export_index(None, reset::EXPORT)).flatten();
         let engine = linked.engine.clone();
-        let load = LOADS.fetch_add(1, Relaxed);
-        Ok(Program { id, grant, load, engine, pre: pre.map_err(LinkError::Unfit)?, moves, reset })
+        Ok(Arc::new(Code { engine, pre: pre.map_err(LinkError::Unfit)?, moves, reset }))
     }
 }
 
@@ -207,13 +206,30 @@ impl Pre {
     }
 }
 
+impl Code {
+    /// How it answers.
+    #[must_use]
+    pub fn handler(&self) -> Handler {
+        match self.pre {
+            Pre::Http02(..) => Handler::Http02,
+            Pre::Http03(..) => Handler::Http03,
+        }
+    }
+}
+
 impl Program {
+    /// A version of this code.
+    #[must_use]
+    pub fn new(id: ProgramId, code: Arc<Code>, grant: Grant) -> Self {
+        Self { id, grant, code }
+    }
+
     /// Makes one instance, running the guest's own start-up on the caller's poll.
     ///
     /// # Errors
     /// [`SpawnError::Full`] when the pool has no slot, [`SpawnError::Guest`] when start-up trapped.
     pub async fn spawn(&self, meter: Arc<Meter>) -> Result<Instance, SpawnError> {
-        let mut store = Store::new(&self.engine, HostState::new(&self.grant, meter.clone()));
+        let mut store = Store::new(&self.code.engine, HostState::new(&self.grant, meter.clone()));
         store.limiter(|state| &mut state.memory);
         store.set_hostcall_fuel(limits::HOSTCALL_BYTES);
         store.set_max_component_handles(limits::HANDLES);
@@ -226,14 +242,14 @@ impl Program {
                 Tick::Yield => UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())),
             })
         });
-        let spawned = match self.pre.instance().instantiate_async(&mut store).await {
-            Ok(instance) => self.pre.guest(&mut store, &instance).map(|guest| (guest, instance)),
+        let spawned = match self.code.pre.instance().instantiate_async(&mut store).await {
+            Ok(instance) => self.code.pre.guest(&mut store, &instance).map(|guest| (guest, instance)),
             Err(error) => Err(error),
         };
         match spawned {
             Ok((guest, instance)) => {
-                let resetter = self.reset.map(|export| Resetter::new(instance, export));
-                Ok(Instance::new((store, guest), meter, self.load, resetter))
+                let resetter = self.code.reset.map(|export| Resetter::new(instance, export));
+                Ok(Instance::new((store, guest), meter, self.code.clone(), resetter))
             }
             Err(error) if error.is::<PoolConcurrencyLimitError>() => Err(SpawnError::Full),
             Err(error) => {
@@ -243,13 +259,13 @@ impl Program {
         }
     }
 
-    /// Whether this very program made an instance, and not one that was loaded before it.
+    /// Whether an instance runs this very code, and not what was loaded before it.
     pub(super) fn made(&self, instance: &Instance) -> bool {
-        self.load == instance.load
+        Arc::ptr_eq(&self.code, &instance.code)
     }
 
     /// Notes where a guest of this program was when it failed.
     pub(super) fn failed(&self, error: &wasmtime::Error, meter: &Meter) {
-        meter.failed_at(verdict::backtrace(error, self.moves.as_ref()));
+        meter.failed_at(verdict::backtrace(error, self.code.moves.as_ref()));
     }
 }

@@ -7,28 +7,39 @@ mod tests;
 /// A program not called for this long starts to lose its ready instances.
 const IDLE_MS: u64 = 10_000;
 
+/// A call sooner than this after the one before may expect a ready instance. One that is called less often pays for its
+/// instance when it comes: made ahead, it would hold a slot and memory for longer than all its calls together, and with
+/// thousands of such programs most would go as they came.
+const SOON_MS: u64 = 1_000;
+
 /// The demand for ready instances of one program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sizing {
     target: u32,
     most: u32,
-    last_call_ms: u64,
+    last_call_ms: Option<u64>,
     failing: bool,
 }
 
 impl Sizing {
     /// Nobody has called yet, so nothing is kept. `most` bounds the target for good.
     #[must_use]
-    pub fn new(most: u32, now_ms: u64) -> Self {
-        Self { target: 0, most, last_call_ms: now_ms, failing: false }
+    pub fn new(most: u32) -> Self {
+        Self { target: 0, most, last_call_ms: None, failing: false }
     }
 
     /// A call came; `found` says whether a ready instance was there for it.
     pub fn called(&mut self, found: bool, now_ms: u64) {
-        self.last_call_ms = now_ms;
-        if !found {
+        let soon = self.is_within(SOON_MS, now_ms);
+        self.last_call_ms = Some(now_ms);
+        if !found && soon {
             self.target = self.target.saturating_add(1).min(self.most);
         }
+    }
+
+    /// Whether there was a call within so long.
+    fn is_within(&self, ms: u64, now_ms: u64) -> bool {
+        self.last_call_ms.is_some_and(|last| now_ms.saturating_sub(last) < ms)
     }
 
     /// An instance was made ahead, or start-up failed: a guest that cannot start is not tried again ahead of
@@ -37,17 +48,23 @@ impl Sizing {
         self.failing = !well;
     }
 
+    /// What was ready was thrown away: the next call finds nothing.
+    pub fn emptied(&mut self) {
+        self.target = 0;
+    }
+
     /// How many to keep ready now.
     #[must_use]
     pub fn target(&self) -> u32 {
         if self.failing { 0 } else { self.target }
     }
 
-    /// Called about once a second: halves the target of an idle program. Returns whether nothing is left to keep.
+    /// Called about once a second: halves the target of an idle program. Returns whether there is nothing left to keep
+    /// or to remember.
     pub fn settle(&mut self, now_ms: u64) -> bool {
-        if now_ms.saturating_sub(self.last_call_ms) >= IDLE_MS {
+        if !self.is_within(IDLE_MS, now_ms) {
             self.target /= 2;
         }
-        self.target == 0
+        self.target == 0 && !self.is_within(SOON_MS, now_ms)
     }
 }

@@ -100,9 +100,9 @@ async fn run(hire: Hire) {
             // None comes once the acceptor has stopped, which is when the drain begins: what runs goes on.
             Some(arrival) = arrivals.recv() => tasks::local(connection(desk.clone(), arrival)),
             order = orders.recv() => match order {
-                Some(Order::Forget { programs, done }) => {
+                Some(Order::Forget { programs, stay, done }) => {
                     for program in programs {
-                        shelf.forget(program);
+                        if stay { shelf.clear(program) } else { shelf.forget(program) }
                     }
                     // Whoever ordered it may have given up waiting.
                     let _ = done.send(());

@@ -151,7 +151,7 @@ pub async fn start(mut settings: Settings) -> Result<Running, ServeError> {
     let policy = Policy { defaults, ceiling, server, breaker, server_timing };
     let plane = (loader, table);
     let deployer = Deployer::new(catalog, plane, crew.clone(), ticker.pulse(), policy);
-    deployer.restore(deployer.catalog.snapshot().await?);
+    deployer.restore().await?;
 
     let (stop, stopped) = watch::channel(false);
     let ready = Arc::new(AtomicBool::new(true));

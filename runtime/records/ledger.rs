@@ -1,9 +1,9 @@
 //! One function's ledger: what all its calls used, and which of them leave a record.
-//! Must never take a lock, or allocate, for a call that leaves none.
+//! Must never take a lock for a call that leaves none, nor allocate for any but the first.
 
 use std::ops::AddAssign;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use super::book::Book;
 use super::locked;
@@ -16,10 +16,16 @@ pub struct Ledger {
     tenant: TenantName,
     function: FunctionName,
     book: Arc<Mutex<Book>>,
-    hot: Hot,
-    failures: [Failures; CODES.len()],
+    /// Of a function that was called; most are not, for hours.
+    counts: OnceLock<Box<Counts>>,
     /// Whether the function is removed: a call that ends after that leaves nothing.
     closed: AtomicBool,
+}
+
+#[derive(Default)]
+struct Counts {
+    hot: Hot,
+    failures: [Failures; CODES.len()],
 }
 
 /// What every call of the function writes, on a line of its own: threads pull it from each other once a call.
@@ -94,8 +100,7 @@ impl Ledger {
             tenant,
             function,
             book,
-            hot: Hot::default(),
-            failures: Default::default(),
+            counts: OnceLock::new(),
             closed: AtomicBool::new(false),
         }
     }
@@ -121,19 +126,21 @@ impl Ledger {
     /// Counts a call that went well. Says whether it is one of the few that leave a record.
     #[must_use]
     pub fn good(&self, cpu_ns: u64, wall_ns: u64, now_ns: u64) -> bool {
-        let nth = self.used(&self.hot.good, cpu_ns, wall_ns);
+        let hot = &self.counts().hot;
+        let nth = hot.used(&hot.good, cpu_ns, wall_ns);
         if !nth.is_multiple_of(SAMPLE) {
             return false;
         }
         let second = now_ns / SECOND_NS + 1;
-        self.hot.sampled.swap(second, Relaxed) != second
+        hot.sampled.swap(second, Relaxed) != second
     }
 
     /// Counts a failure. Says whether it leaves a record.
     #[must_use]
     pub fn failed(&self, code: &str, cpu_ns: u64, wall_ns: u64, now_ns: u64) -> bool {
-        let Some(failures) = self.failures.get(place(code)) else { return false };
-        self.used(&failures.count, cpu_ns, wall_ns);
+        let counts = self.counts();
+        let Some(failures) = counts.failures.get(place(code)) else { return false };
+        counts.hot.used(&failures.count, cpu_ns, wall_ns);
         // Two threads at once may count as one: then one record more is left, and nothing worse.
         let second = (now_ns / SECOND_NS) << 16;
         let seen = failures.left.load(Relaxed);
@@ -145,10 +152,8 @@ impl Ledger {
         leaves
     }
 
-    fn used(&self, count: &AtomicU64, cpu_ns: u64, wall_ns: u64) -> u64 {
-        self.hot.cpu_ns.fetch_add(cpu_ns, Relaxed);
-        self.hot.wall_ns.fetch_add(wall_ns, Relaxed);
-        count.fetch_add(1, Relaxed)
+    fn counts(&self) -> &Counts {
+        self.counts.get_or_init(Box::default)
     }
 
     /// Keeps a record of one of this function's calls.
@@ -169,16 +174,27 @@ impl Ledger {
     /// What its calls used so far.
     #[must_use]
     pub fn totals(&self) -> Totals {
+        let Some(Counts { hot, failures }) = self.counts.get().map(|counts| &**counts) else {
+            return Totals::default();
+        };
         let mut totals = Totals {
-            good: self.hot.good.load(Relaxed),
-            cpu_ns: self.hot.cpu_ns.load(Relaxed),
-            wall_ns: self.hot.wall_ns.load(Relaxed),
+            good: hot.good.load(Relaxed),
+            cpu_ns: hot.cpu_ns.load(Relaxed),
+            wall_ns: hot.wall_ns.load(Relaxed),
             ..Totals::default()
         };
-        for (sum, failures) in totals.failures.iter_mut().zip(&self.failures) {
+        for (sum, failures) in totals.failures.iter_mut().zip(failures) {
             *sum = failures.count.load(Relaxed);
         }
         totals
+    }
+}
+
+impl Hot {
+    fn used(&self, count: &AtomicU64, cpu_ns: u64, wall_ns: u64) -> u64 {
+        self.cpu_ns.fetch_add(cpu_ns, Relaxed);
+        self.wall_ns.fetch_add(wall_ns, Relaxed);
+        count.fetch_add(1, Relaxed)
     }
 }
 

@@ -70,7 +70,12 @@ impl Shelf {
         match (pools.get_mut(&id), spawned) {
             (Some(pool), Ok(instance)) => {
                 pool.sizing.spawned(true);
-                pool.ready.push((instance, room));
+                if (pool.ready.len() as u64) < u64::from(pool.sizing.target()) {
+                    pool.ready.push((instance, room));
+                } else {
+                    // It was emptied meanwhile.
+                    self.bin.borrow_mut().push(Waste::Instance(instance, room));
+                }
             }
             (None, Ok(instance)) => self.bin.borrow_mut().push(Waste::Instance(instance, room)),
             (pool, Err(error)) => {
