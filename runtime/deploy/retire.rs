@@ -92,6 +92,11 @@ impl Deployer {
     /// Removes those of these blobs that nothing refers to. Skipped while anything is being deployed: what is left
     /// over goes when [`Deployer::sweep_left_over`] finds nothing in the way.
     pub async fn sweep(&self, digests: impl IntoIterator<Item = Digest>) {
+        let mut digests = digests.into_iter().peekable();
+        // Most deploys leave nothing over, and to know what is referred to is to read the record of every version.
+        if digests.peek().is_none() {
+            return;
+        }
         let Ok(_alone) = self.blobs_in_use.try_write() else {
             self.left_over.store(true, Relaxed);
             return;
