@@ -249,7 +249,8 @@ impl Shelf {
 
     /// An instance that ended cleanly and answers no more as it is: kept to be put back, if it can be.
     pub fn retire(&self, program: ProgramId, (mut instance, mut room): (Box<Instance>, Room), group: Group) {
-        if !self.rooms.is_awaited()
+        // Its room counts as taken until it is dropped: as for one that is made ahead, there has to be some left.
+        if self.rooms.may_ahead()
             && let Some(pool) = self.pools.borrow_mut().get_mut(&program)
             && pool.used.has_room()
             && instance.retire(&pool.program)
