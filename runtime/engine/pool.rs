@@ -252,6 +252,7 @@ impl Shelf {
         // Its room counts as taken until it is dropped: as for one that is made ahead, there has to be some left.
         if self.rooms.may_ahead()
             && let Some(pool) = self.pools.borrow_mut().get_mut(&program)
+            && pool.sizing.is_frequent()
             && pool.used.has_room()
             && instance.retire(&pool.program)
         {

@@ -1,7 +1,7 @@
 //! One version, ready to instantiate; and the engines it is loaded into.
 //! Must never compile, and never touch a file: it is given a loaded component.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 
 use wasmtime::component::{self, Component, ComponentExportIndex, InstancePre, Linker};
@@ -66,7 +66,13 @@ pub struct Code {
     moves: Option<Moves>,
     /// What puts its instances back, if they are.
     reset: Option<ComponentExportIndex>,
+    /// How many of its instances are thrown away without trying.
+    spoilt: AtomicU32,
 }
+
+/// Instances that are not even tried after one could not be put back: a guest that reads or writes all its memory does so
+/// each time.
+const SPOILT: u32 = 64;
 
 /// One version's code, and what its instances are given.
 pub struct Program {
@@ -177,7 +183,13 @@ impl Engines {
         let resets = self.slots.resets && moves.is_some();
         let reset = resets.then(|| component.get_export_index(None, reset::EXPORT)).flatten();
         let engine = linked.engine.clone();
-        Ok(Arc::new(Code { engine, pre: pre.map_err(LinkError::Unfit)?, moves, reset }))
+        Ok(Arc::new(Code {
+            engine,
+            pre: pre.map_err(LinkError::Unfit)?,
+            moves,
+            reset,
+            spoilt: AtomicU32::new(0),
+        }))
     }
 }
 
@@ -207,6 +219,19 @@ impl Pre {
 }
 
 impl Code {
+    /// Whether trying to put an instance back is worth it.
+    pub(super) fn may_reset(&self) -> bool {
+        let spoilt = self.spoilt.load(Relaxed);
+        // Two at once may count as one.
+        self.spoilt.store(spoilt.saturating_sub(1), Relaxed);
+        spoilt == 0
+    }
+
+    /// One of its instances could not be put back.
+    pub(super) fn spoils(&self) {
+        self.spoilt.store(SPOILT, Relaxed);
+    }
+
     /// How it answers.
     #[must_use]
     pub fn handler(&self) -> Handler {

@@ -18,6 +18,8 @@ pub struct Sizing {
     target: u32,
     most: u32,
     last_call_ms: Option<u64>,
+    /// Whether that came soon after the one before.
+    soon: bool,
     failing: bool,
 }
 
@@ -25,16 +27,22 @@ impl Sizing {
     /// Nobody has called yet, so nothing is kept. `most` bounds the target for good.
     #[must_use]
     pub fn new(most: u32) -> Self {
-        Self { target: 0, most, last_call_ms: None, failing: false }
+        Self { target: 0, most, last_call_ms: None, soon: false, failing: false }
     }
 
     /// A call came; `found` says whether a ready instance was there for it.
     pub fn called(&mut self, found: bool, now_ms: u64) {
-        let soon = self.is_within(SOON_MS, now_ms);
+        self.soon = self.is_within(SOON_MS, now_ms);
         self.last_call_ms = Some(now_ms);
-        if !found && soon {
+        if !found && self.soon {
             self.target = self.target.saturating_add(1).min(self.most);
         }
+    }
+
+    /// Whether it is called so often that what a call leaves is worth keeping for the next one.
+    #[must_use]
+    pub fn is_frequent(&self) -> bool {
+        self.soon
     }
 
     /// Whether there was a call within so long.

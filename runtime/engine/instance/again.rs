@@ -28,6 +28,7 @@ impl Instance {
             || self.resetter.is_none()
             || !data.is_bare()
             || data.memory.used() > self.began_with + GROWN
+            || !self.code.may_reset()
         {
             return false;
         }
@@ -42,6 +43,7 @@ impl Instance {
         self.store.set_epoch_deadline(1);
         if self.used && !self.reset().await {
             metrics::counter!("spawnpoint_resets_given_up_total").increment(1);
+            self.code.spoils();
             return None;
         }
         Some(self)
