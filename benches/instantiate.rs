@@ -17,7 +17,7 @@ use criterion::{BatchSize, BenchmarkGroup, Criterion, Throughput};
 use http::Request;
 use http_body::Body as _;
 use http_body_util::{BodyExt as _, Empty};
-use spawnpoint::engine::artifact::{ArtifactId, ArtifactStore, Tier};
+use spawnpoint::engine::artifact::{ArtifactId, ArtifactStore};
 use spawnpoint::engine::compile::EngineHash;
 use spawnpoint::engine::instance::{Call, Ended, Instance, Invocation};
 use spawnpoint::engine::profile::{self, Purpose, Slots};
@@ -29,7 +29,7 @@ use spawnpoint::host::account::Accounts;
 use spawnpoint::host::logs::GuestLog;
 use spawnpoint::host::meter::Meter;
 use spawnpoint::model::limits::Limits;
-use spawnpoint::model::version::{Digest, Handler, Profile};
+use spawnpoint::model::version::{Digest, Handler, Profile, Tier};
 use tokio::runtime::Runtime;
 use wasmtime_wasi_http::WasiBody;
 

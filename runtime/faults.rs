@@ -8,7 +8,7 @@
 //! as a crash would. With `once ` before the action the line goes when it has acted.
 
 /// Every failpoint there is. `tests/tidy.rs` checks that the code has these and no others.
-pub const POINTS: [&str; 32] = [
+pub const POINTS: [&str; 34] = [
     "blob.create",
     "blob.write",
     "blob.sync",
@@ -37,6 +37,8 @@ pub const POINTS: [&str; 32] = [
     "catalog.commit",
     "deploy.committed",
     "compile.spawn",
+    "optimise.spawn",
+    "optimise.kept",
     "locate.spawn",
     "thread.spawn",
     "ingress.accept",

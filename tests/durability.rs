@@ -36,6 +36,9 @@ fn a_restart_serves_everything_again_without_compiling() {
     let body = br#"{"weights":[{"version":1,"weight":1},{"version":2,"weight":1}]}"#;
     let before = server.admin("PUT", target, &[], body);
     assert_eq!(before.status, 200);
+    // Each is loaded, and compiled for speed then.
+    (0..8).for_each(|_| drop(get(server.ingress, "/acme/f/")));
+    server.optimised();
     let (token, blobs, artifacts) = (server.token.clone(), server.blobs(), server.artifacts());
 
     server.terminate();
@@ -173,6 +176,7 @@ fn a_kill_in_the_middle_of_deploys_leaves_each_whole_or_away() {
 fn a_damaged_artifact_is_compiled_again() {
     let mut server = Server::start();
     server.deploy("f", &guest("ok"));
+    server.optimised();
     let [artifact] = &server.artifacts()[..] else { panic!("one artifact") };
     let size = usize::try_from(std::fs::metadata(artifact).unwrap().len()).unwrap();
     // In the code, in the header, in the seal's magic, in the seal.
@@ -195,6 +199,7 @@ fn an_artifact_that_is_cut_short_empty_or_away_is_compiled_again() {
     let mut server = Server::start();
     server.deploy("f", &guest("ok"));
     server.deploy("p3", &sample("hello-p3"));
+    server.optimised();
     let artifacts = server.artifacts();
     for (round, keep) in [Some(100), Some(0), None].into_iter().enumerate() {
         server.kill();
@@ -211,6 +216,7 @@ fn an_artifact_that_is_cut_short_empty_or_away_is_compiled_again() {
             assert_eq!(start_of(&server, function), "cold", "{keep:?}");
         }
         assert_eq!(server.log().matches(AGAIN).count(), 2 * (round + 1), "{}", server.log());
+        server.optimised();
         assert_eq!(server.artifacts(), artifacts);
     }
 }
@@ -220,6 +226,7 @@ fn an_artifact_that_goes_while_the_server_runs_is_compiled_again() {
     let server = Server::start();
     server.deploy("f", &guest("ok"));
     assert_eq!(server.call("f").text(), "ok");
+    server.optimised();
     std::fs::remove_file(&server.artifacts()[0]).unwrap();
     assert_eq!(server.call("f").text(), "ok", "what is loaded goes on");
     server.cool("f", "program");
@@ -236,8 +243,10 @@ fn an_artifact_that_goes_while_the_server_runs_is_compiled_again() {
 fn an_artifact_of_another_function_is_not_taken_for_this_ones() {
     let mut server = Server::start();
     server.deploy("a", &guest("ok"));
+    server.optimised();
     let first = server.artifacts()[0].clone();
     server.deploy("b", &guest("counter"));
+    server.optimised();
     let second = server.artifacts().into_iter().find(|path| *path != first).unwrap();
     server.kill();
     std::fs::copy(&second, &first).unwrap();
@@ -251,6 +260,7 @@ fn a_missing_blob_matters_only_to_who_must_compile() {
     let mut server = Server::start();
     server.deploy("f", &guest("ok"));
     server.deploy("other", &guest("counter"));
+    server.optimised();
     server.kill();
     let digest = super::support::wasm::digest(&guest("ok")).replace("sha256:", "");
     let blobs = super::support::store::files(&server.data_dir().join("blobs"));
@@ -306,6 +316,7 @@ fn artifacts_of_an_older_engine_go_at_the_start() {
     let mut server = Server::start();
     server.deploy("f", &guest("ok"));
     server.deploy("p3", &sample("hello-p3"));
+    server.optimised();
     let kept = server.artifacts();
     server.kill();
     // As a server of another version left them: the engine stands in the name, before its end.

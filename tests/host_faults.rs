@@ -59,6 +59,8 @@ fn a_step_of_a_deploy_that_fails_is_refused_by_name_and_leaves_what_was() {
     server.deploy("f", &another(&server, &wasm, &mut stamps));
     for (version, (point, action, refusal)) in (1..).zip(STEPS) {
         let what = format!("{point}={action}");
+        // The fault is for the deploy alone.
+        server.optimised();
         let next = another(&server, &wasm, &mut stamps);
         let answer = undisturbed(&server, || {
             server.fault(&what);
@@ -94,6 +96,7 @@ fn a_crash_at_any_step_of_a_deploy_leaves_it_whole_or_away() {
     let mut versions = 1;
     for point in points {
         let next = another(&server, &wasm, &mut stamps);
+        server.optimised();
         server.fault(&format!("{point}=abort"));
         let (token, path, length) = (&server.token, Server::path("f"), next.len());
         let head = format!(
@@ -206,6 +209,7 @@ fn files_that_cannot_be_removed_do_not_hold_up_a_deletion() {
     let mut server = serving();
     for point in ["blob.remove", "artifact.remove"] {
         server.deploy("f", &guest("ok"));
+        server.optimised();
         server.fault(&format!("{point}=EIO"));
         assert_eq!(server.admin("DELETE", &Server::path("f"), &[], &[]).status, 204, "{point}");
         assert_eq!(server.call("f").code(), "no_route");
@@ -222,6 +226,7 @@ fn files_that_cannot_be_removed_do_not_hold_up_a_deletion() {
 fn an_artifact_that_cannot_be_read_is_compiled_again() {
     let server = serving();
     server.deploy("f", &guest("ok"));
+    server.optimised();
     let faults = ["artifact.open=once EACCES", "artifact.open=once EIO", "artifact.read=once EIO"];
     for (times, fault) in (1..).zip(faults) {
         server.cool("f", "program");
@@ -243,6 +248,7 @@ fn an_artifact_that_cannot_be_read_is_compiled_again() {
 fn a_program_that_cannot_be_loaded_fails_its_calls_until_it_can_be() {
     let server = serving();
     server.deploy("f", &guest("ok"));
+    server.optimised();
     let [blob, artifact] = [server.data_dir().join("blobs"), server.data_dir().join("artifacts")];
     let find = |folder: &Path| {
         let name = digest(&guest("ok")).replace("sha256:", "");
@@ -256,6 +262,8 @@ fn a_program_that_cannot_be_loaded_fails_its_calls_until_it_can_be() {
         (true, "artifact.write=ENOSPC"),
         (true, "artifact.rename=EIO"),
     ] {
+        // After a round without its artifact it was compiled quickly.
+        server.optimised();
         server.cool("f", "program");
         if away {
             std::fs::remove_file(find(&artifact)).unwrap();
@@ -283,6 +291,7 @@ fn a_program_that_cannot_be_loaded_fails_its_calls_until_it_can_be() {
 fn clients_that_give_up_have_a_program_compiled_once() {
     let server = serving();
     server.deploy("f", &guest("ok"));
+    server.optimised();
     server.cool("f", "program");
     let name = digest(&guest("ok")).replace("sha256:", "");
     let artifact = server.artifacts().into_iter().find(|path| path.to_string_lossy().contains(&name));

@@ -15,6 +15,7 @@ fn a_file_that_nobody_may_read_is_compiled_again() {
     use std::os::unix::fs::PermissionsExt as _;
     let mut server = serving();
     server.deploy("f", &guest("ok"));
+    server.optimised();
     server.kill();
     for artifact in server.artifacts() {
         std::fs::set_permissions(artifact, std::fs::Permissions::from_mode(0o000)).unwrap();

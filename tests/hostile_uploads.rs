@@ -225,6 +225,7 @@ fn flipped_bits_are_never_the_platforms_failure() {
 fn what_is_refused_while_others_deploy_leaves_no_file_either() {
     let server = Server::start();
     server.deploy("old", &guest("ok"));
+    server.optimised();
     std::thread::scope(|scope| {
         for number in 0..8_u8 {
             let server = &server;

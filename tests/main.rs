@@ -72,6 +72,10 @@ mod deploying;
 // Many functions of few programs.
 mod sharing;
 
+// Compiled quickly first, and for speed once it answers.
+#[cfg(any(debug_assertions, feature = "failpoints"))]
+mod tiers;
+
 // Which version answers, and for whom.
 mod activating;
 

@@ -11,6 +11,7 @@ fn a_deleted_function_is_gone_with_its_data_and_files() {
     server.deploy("stays", &guest("counter"));
     let mut open = Raw::connect(server.ingress);
     assert_eq!(open.get("/default/f/").expect("an answer").status, 200);
+    server.optimised();
     assert_eq!((server.blobs().len(), server.artifacts().len()), (3, 3));
 
     let gone = server.admin("DELETE", &Server::path("f"), &[], &[]);
@@ -40,6 +41,7 @@ fn bytes_that_another_function_is_made_of_stay() {
     server.deploy("f", &wasm);
     server.admin("PUT", "/v1/tenants/acme/functions/g", &[], &wasm);
     assert_eq!(server.blobs().len(), 1);
+    server.optimised();
     assert_eq!(server.admin("DELETE", &Server::path("f"), &[], &[]).status, 204);
     assert_eq!((server.blobs().len(), server.artifacts().len()), (1, 1));
     let cold = server.admin(
@@ -63,6 +65,7 @@ fn a_deleted_tenant_is_gone_with_everything_it_had() {
         assert_eq!(server.admin("PUT", &target, &[], &wasm).status, 201);
         assert_eq!(get(server.ingress, &format!("/acme/{function}/")).status, 200);
     }
+    server.optimised();
     assert_eq!(server.admin("DELETE", "/v1/tenants/acme", &[], &[]).status, 204);
     for function in ["a", "b"] {
         assert_eq!(get(server.ingress, &format!("/acme/{function}/")).code(), "no_route");

@@ -36,6 +36,7 @@ fn two_tenants_that_deploy_the_same_wasm_share_one_mapping_and_see_nothing_of_ea
         let manifest = format!(r#"{{"variables": {{"WHO": "{tenant}"}}}}"#);
         assert_eq!(server.upload_with(tenant, "f", &wasm, &manifest).status, 201);
         assert_eq!(server.upload_with(tenant, "canary", &guest("canary"), "{}").status, 201);
+        server.optimised();
         seen.push((mapped(&server), open(&server)));
     }
     assert_eq!(seen[0], seen[1], "the second tenant adds no map and no file");
@@ -78,6 +79,7 @@ fn a_hundred_functions_of_one_program_take_the_maps_and_files_of_one() {
     let wasm = guest("ok");
     server.deploy("f0", &wasm);
     assert_eq!(server.call("f0").text(), "ok");
+    server.optimised();
     let (map, file, all) = (mapped(&server), open(&server), maps(&server).lines().count());
     for nth in 1..100 {
         server.deploy(&format!("f{nth}"), &wasm);

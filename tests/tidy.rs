@@ -254,7 +254,7 @@ fn every_failpoint_is_listed_placed_and_tested() {
         }
     }
     assert_eq!(listed, placed, "faults.rs lists what the code has");
-    let chapters = ["tests/host_faults.rs", "tests/host_panics.rs"];
+    let chapters = ["tests/host_faults.rs", "tests/host_panics.rs", "tests/tiers.rs"];
     let read = |path: &&str| std::fs::read_to_string(tree().join(path)).expect("a file");
     let tests: String = chapters.iter().map(read).collect();
     let mistakes: Vec<_> = listed.into_iter().filter(|point| !tests.contains(point.as_str())).collect();

@@ -94,6 +94,8 @@ fn deploy(place: &Place, sizes: &Sizes, settings: &str) -> Result<()> {
         }
         ensure!(start.elapsed() < Duration::from_hours(1), "deploying takes more than an hour");
     }
+    // All copies of one module at once, as soon as that is compiled.
+    server.optimised(Duration::from_hours(1))?;
     Ok(())
 }
 

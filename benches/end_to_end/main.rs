@@ -16,6 +16,7 @@ mod support;
 
 mod bars;
 mod functions;
+mod languages;
 mod native;
 mod options;
 mod report;
@@ -196,6 +197,12 @@ fn one_by_one(options: &Options, sizes: &Sizes, (place, shape): (&Place, &Shape)
     if options.has(Part::Upload) {
         tell!("uploads");
         keep(report, single::upload(place, sizes.uploads), |report, rows| report.singles.extend(rows));
+    }
+    for (language, file) in [("js", &options.js), ("python", &options.python)] {
+        let Some(file) = file else { continue };
+        tell!("{language}");
+        let rows = languages::run(place, language, file, sizes.cold.min(200));
+        keep(report, rows, |report, rows| report.singles.extend(rows));
     }
     if options.has(Part::Functions) {
         tell!("{} functions, {} distinct", sizes.functions, sizes.distinct);

@@ -45,6 +45,12 @@ pub(crate) struct Options {
     /// How uneven the calls of many functions are.
     #[arg(long, default_value_t = 1.0, value_name = "S")]
     pub(crate) zipf: f64,
+    /// A component made of JavaScript that answers as every hello does; see docs/guests.md.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) js: Option<PathBuf>,
+    /// The same made of Python.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) python: Option<PathBuf>,
     /// Writes everything that was measured.
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,

@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result, ensure};
 use crate::guests;
 use crate::native::Native;
 use crate::process::{Child, Launch, Memory};
-use crate::spawnpoint::{Place, Spawnpoint, path_of};
+use crate::spawnpoint::{OPTIMISED, Place, Spawnpoint, path_of};
 
 /// What every hello answers.
 pub(crate) const HELLO: &str = "Hello, World!\n";
@@ -58,7 +58,7 @@ pub(crate) const NATIVE: &str = "native";
 /// What `fresh` is compared with when it has two threads.
 pub(crate) const ONE_THREAD: &str = "fresh-one-thread";
 
-const P2: &[&str] = &["-Scli"];
+pub(crate) const P2: &[&str] = &["-Scli"];
 const P3: &[&str] = &["-Scli,p3", "-Wcomponent-model-async"];
 const TUNED: &[&str] = &[
     "-Scli,http-outgoing-body-buffer-chunks=4",
@@ -142,7 +142,10 @@ impl Subject {
             Kind::Fresh => self.spawnpoint(place, false, ""),
             Kind::New => self.spawnpoint(place, false, "reset_instances = \"off\""),
             Kind::Reuse => self.spawnpoint(place, true, ""),
-            Kind::Wasmtime(flags) => self.wasmtime(place, flags),
+            Kind::Wasmtime(flags) => {
+                let served = wasmtime(place, self.name, flags, &guests::path(self.guest)?);
+                served.map(|(child, address)| (child, address, "/".to_owned()))
+            }
             Kind::Workerd => self.workerd(place),
         };
         let (child, address, path) = started.with_context(|| format!("`{}` does not start", self.name))?;
@@ -172,32 +175,10 @@ impl Subject {
         // memory of the first one is not the function's.
         let mut first = Spawnpoint::start(place, self.name, settings)?;
         first.deploy("hello", &wasm, &place.manifest(reuse))?;
+        first.optimised(OPTIMISED)?;
         drop(first);
         let server = Spawnpoint::start(place, self.name, settings)?;
         Ok((server.child, server.ingress, path_of("hello")))
-    }
-
-    fn wasmtime(&self, place: &Place, flags: &[&str]) -> Result<(Child, SocketAddr, String)> {
-        let guest = guests::path(self.guest)?;
-        let cache = place.dir.join("wasmtime-cache");
-        let launch = Launch::new(on_path("wasmtime").context("no wasmtime")?, &place.cpus)
-            .args(["serve", "--addr", "127.0.0.1:0"])
-            .args(flags.iter().copied())
-            .arg(guest.to_string_lossy())
-            // Its compile cache is on by default; this keeps it out of the user's own.
-            .env("XDG_CACHE_HOME", cache.to_string_lossy());
-        let start = || -> Result<(Child, SocketAddr)> {
-            let mut child = launch.start(self.name, &self.log(place))?;
-            let address = child.expect(Duration::from_secs(30), |line| {
-                let (_, url) = line.split_once("http://")?;
-                url.trim_end_matches('/').parse().ok()
-            })?;
-            Ok((child, address))
-        };
-        // The first one compiles and fills the cache.
-        drop(start()?);
-        let (child, address) = start()?;
-        Ok((child, address, "/".to_owned()))
     }
 
     fn workerd(&self, place: &Place) -> Result<(Child, SocketAddr, String)> {
@@ -218,6 +199,34 @@ impl Subject {
         }
         Ok((child, address, "/".to_owned()))
     }
+}
+
+/// A `wasmtime serve` whose cache has the component already, and where it answers.
+pub(crate) fn wasmtime(
+    place: &Place,
+    name: &str,
+    flags: &[&str],
+    guest: &Path,
+) -> Result<(Child, SocketAddr)> {
+    let cache = place.dir.join("wasmtime-cache");
+    let launch = Launch::new(on_path("wasmtime").context("no wasmtime")?, &place.cpus)
+        .args(["serve", "--addr", "127.0.0.1:0"])
+        .args(flags.iter().copied())
+        .arg(guest.to_string_lossy())
+        // Its compile cache is on by default; this keeps it out of the user's own.
+        .env("XDG_CACHE_HOME", cache.to_string_lossy());
+    let start = || -> Result<(Child, SocketAddr)> {
+        let mut child = launch.start(name, &place.dir.join(format!("{name}.log")))?;
+        // Interpreters take it long.
+        let address = child.expect(Duration::from_mins(3), |line| {
+            let (_, url) = line.split_once("http://")?;
+            url.trim_end_matches('/').parse().ok()
+        })?;
+        Ok((child, address))
+    };
+    // The first one compiles and fills the cache.
+    drop(start()?);
+    start()
 }
 
 const WORKERD_SCRIPT: &str = r#"export default {

@@ -56,7 +56,9 @@ pub(crate) fn run(server: &mut Spawnpoint, count: usize) -> Result<Vec<Single>> 
         times[5].push(us(client.call(&path, FRESH)?));
     }
     let pairs = NAMES.iter().zip(times);
-    Ok(pairs.map(|(&(name, about), times)| Single { name, about, us: Spread::of(times) }).collect())
+    Ok(pairs
+        .map(|(&(name, about), times)| Single { name: name.into(), about, us: Spread::of(times) })
+        .collect())
 }
 
 fn us(time: Duration) -> f64 {

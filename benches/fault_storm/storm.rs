@@ -11,7 +11,7 @@ use crate::load::{Measured, Mixed};
 use crate::measure::{Shape, Target, measure};
 use crate::open_loop::OpenLoop;
 use crate::phase::{Phase, between};
-use crate::spawnpoint::{Place, Spawnpoint, path_in, path_of};
+use crate::spawnpoint::{OPTIMISED, Place, Spawnpoint, path_in, path_of};
 use crate::stats::median;
 use crate::{machine, process, wasm};
 
@@ -54,6 +54,7 @@ pub(crate) fn start(place: &Place) -> Result<Spawnpoint> {
     server.deploy(STORM, &wasm::built("counter")?, &place.manifest(false))?;
     let hello = std::fs::read(guests::path("hello")?)?;
     server.deploy_in(NEIGHBOUR, "hello", &hello, &place.manifest(false))?;
+    server.optimised(OPTIMISED)?;
     Ok(server)
 }
 

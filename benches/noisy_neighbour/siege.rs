@@ -15,7 +15,7 @@ use crate::machine;
 use crate::open_loop::OpenLoop;
 use crate::phase::{Phase, between};
 use crate::process;
-use crate::spawnpoint::{Place, Spawnpoint, path_in};
+use crate::spawnpoint::{OPTIMISED, Place, Spawnpoint, path_in};
 use crate::stats;
 use crate::timeline::{Phases, Times};
 use crate::wasm;
@@ -207,6 +207,7 @@ fn prepared(place: &Place, name: &str, abuse: Option<&Abuse>) -> Result<Spawnpoi
         let deployed = server.deploy_in(NOISY, "abuser", &wasm, &place.manifest(false));
         deployed.with_context(|| format!("the guest of `{name}`"))?;
     }
+    server.optimised(OPTIMISED)?;
     Ok(server)
 }
 

@@ -1,5 +1,6 @@
 //! What every report begins and ends with, and the table of single calls. Must never judge a figure.
 
+use std::borrow::Cow;
 use std::fmt::{Result, Write as _};
 
 use serde::Serialize;
@@ -10,7 +11,7 @@ use super::stats::Spread;
 /// What one kind of call took, in microseconds.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Single {
-    pub(crate) name: &'static str,
+    pub(crate) name: Cow<'static, str>,
     pub(crate) about: &'static str,
     pub(crate) us: Spread,
 }

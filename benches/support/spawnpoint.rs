@@ -4,7 +4,7 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
@@ -57,6 +57,8 @@ pub(crate) enum Drops {
 
 /// A server with thousands of functions has that long to come up.
 const READY: Duration = Duration::from_mins(1);
+/// How long it may take until what is small is compiled for speed.
+pub(crate) const OPTIMISED: Duration = Duration::from_mins(2);
 /// As the server has it: more at once needs a manifest.
 const DEFAULT_CONCURRENT: usize = 256;
 
@@ -116,6 +118,25 @@ impl Spawnpoint {
         ensure!(matches!(answer.status, 200 | 201), "deploying `{function}`: {} {text}", answer.status);
         let body: Value = serde_json::from_str(&text).context("the answer to a deploy is no JSON")?;
         Ok(Deployed { compile_ms: body["timings"]["compile_ms"].as_f64().unwrap_or(0.0) })
+    }
+
+    /// Waits until everything that was deployed is compiled for speed: what is measured is what lasts.
+    pub(crate) fn optimised(&mut self, limit: Duration) -> Result<()> {
+        let start = Instant::now();
+        // Whoever waits for long is hung up on.
+        self.reconnect()?;
+        loop {
+            let metrics = self.admin.send("GET /metrics", "", b"")?;
+            let text = String::from_utf8_lossy(&metrics.body);
+            // A server that has no such thing has nothing pending.
+            let pending =
+                text.lines().find_map(|line| line.strip_prefix("spawnpoint_optimisations_pending "));
+            if pending.is_none_or(|count| count == "0") {
+                return Ok(());
+            }
+            ensure!(start.elapsed() < limit, "after {limit:?} not everything is compiled for speed");
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 
     /// Makes a function cold.

@@ -40,7 +40,7 @@ use crate::host::account::Accounts;
 use crate::model::breaker::Rules;
 use crate::model::limits::{Limits, ServerLimits};
 use crate::model::manifest::Manifest;
-use crate::model::version::{Digest, Handler, Profile};
+use crate::model::version::{Digest, Handler, Profile, Tier};
 use crate::storage::{Blobs, DataDir, Storage};
 
 /// Bytes of the largest upload here.
@@ -73,7 +73,7 @@ impl Rig {
         let artifacts = ArtifactStore::open(data.path()).unwrap();
         let children = (Compiler::new(&server), Locator::new(&server));
         let blobs = Blobs::open(&data).unwrap();
-        let loader = Loader::new(engines, artifacts, blobs, children, Handle::current());
+        let loader = Loader::new(engines, artifacts, blobs, children, (Handle::current(), Tier::Fast));
         let policy = Policy {
             defaults: Limits::default(),
             ceiling,

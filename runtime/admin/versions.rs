@@ -46,7 +46,10 @@ pub(super) async fn list(
     let found = page_of(after, page.limit).await?;
     let last = found.last().map(|version| version.number);
     let next = page.next(last.as_ref(), found.len(), async |last| page_of(Some(*last), 1).await).await?;
-    let versions = found.iter().map(|version| shown(version, &function, policy, &standings));
+    let tiers = admin.deployer.tiers(&path.tenant, &path.function, &found).await;
+    let versions = found.iter().zip(tiers);
+    let versions =
+        versions.map(|(version, tier)| Version { tier, ..shown(version, &function, policy, &standings) });
     Ok(Json(Versions { versions: versions.collect(), next }))
 }
 
@@ -77,6 +80,7 @@ fn shown(
         limits: version.manifest.limits.clamp(&policy.defaults, &policy.ceiling),
         active: function.is_active(version.number),
         breaker: own.map(|(_, standing)| breaker(*standing)),
+        tier: None,
         created_ms: version.created_ms,
     }
 }

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use crate::model::limits::Limits;
 use crate::model::manifest::Manifest;
-use crate::model::version::{Handler, VersionNumber};
+use crate::model::version::{Handler, Tier, VersionNumber};
 
 pub use records::{Failures, FunctionUsage, Invocation, Phases, Usage, UsageSum};
 
@@ -168,6 +168,10 @@ pub struct Version {
     /// Whether it is left alone because it fails; absent unless it answers.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub breaker: Option<Breaker>,
+    /// How thoroughly it is compiled: what is deployed answers as `fast`, and is `speed` soon. Absent where no artifact is
+    /// kept, which its next call makes.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub tier: Option<Tier>,
     /// When it was published, in milliseconds since 1970.
     pub created_ms: u64,
 }

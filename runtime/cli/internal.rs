@@ -6,6 +6,7 @@ use clap::Args;
 
 use crate::engine::compile::{self, ChildLimits};
 use crate::engine::locate;
+use crate::model::version::Tier;
 
 /// As [`ChildLimits::arguments_of`] writes them.
 #[derive(Clone, Copy, Debug, Args)]
@@ -16,6 +17,19 @@ pub struct ChildArgs {
     /// CPU time of all its threads
     #[arg(long)]
     cpu_seconds: u64,
+    /// How much it steps back behind others; the last one counts
+    #[arg(long, overrides_with = "nice")]
+    nice: i32,
+}
+
+/// How thoroughly.
+#[derive(Clone, Debug, Args)]
+pub struct CompileArgs {
+    #[command(flatten)]
+    limits: ChildArgs,
+    /// Compile quickly, and not for speed
+    #[arg(long)]
+    fast: bool,
 }
 
 /// Which instructions.
@@ -30,12 +44,12 @@ pub struct LocateArgs {
 
 impl From<ChildArgs> for ChildLimits {
     fn from(args: ChildArgs) -> Self {
-        Self { memory_bytes: args.memory_bytes, cpu_seconds: args.cpu_seconds }
+        Self { memory_bytes: args.memory_bytes, cpu_seconds: args.cpu_seconds, nice: args.nice }
     }
 }
 
-pub(super) fn compile(args: &ChildArgs) -> ExitCode {
-    compile::child_main((*args).into())
+pub(super) fn compile(args: &CompileArgs) -> ExitCode {
+    compile::child_main(args.limits.into(), if args.fast { Tier::Fast } else { Tier::Speed })
 }
 
 pub(super) fn locate(args: &LocateArgs) -> ExitCode {

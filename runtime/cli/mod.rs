@@ -89,7 +89,7 @@ pub enum Command {
     Completions(completions::CompletionsArgs),
     /// Compile one upload from stdin to stdout, within limits
     #[command(name = crate::engine::compile::SUBCOMMAND, hide = true)]
-    Compile(internal::ChildArgs),
+    Compile(internal::CompileArgs),
     /// Tell the lines of source of some instructions of one upload on stdin, within limits
     #[command(name = crate::engine::locate::SUBCOMMAND, hide = true)]
     Locate(internal::LocateArgs),

@@ -27,7 +27,7 @@ fn the_command_line_is_consistent() {
 
 #[test]
 fn what_a_child_is_started_with_is_understood() {
-    let limits = crate::engine::compile::ChildLimits { memory_bytes: 5, cpu_seconds: 7 };
+    let limits = crate::engine::compile::ChildLimits { memory_bytes: 5, cpu_seconds: 7, nice: 9 };
     let arguments = |command| {
         let all = limits.arguments_of(command).into_iter();
         all.map(|each| each.into_string().unwrap()).collect::<Vec<_>>()
@@ -35,6 +35,9 @@ fn what_a_child_is_started_with_is_understood() {
     let parsed =
         |arguments: &[String]| parse(&arguments.iter().map(String::as_str).collect::<Vec<_>>()).unwrap();
     assert!(matches!(parsed(&arguments(crate::engine::compile::SUBCOMMAND)), Command::Compile(_)));
+    let mut fast = arguments(crate::engine::compile::SUBCOMMAND);
+    fast.extend([crate::engine::compile::FAST, "--nice", "19"].map(str::to_owned));
+    assert!(matches!(parsed(&fast), Command::Compile(_)));
     let mut locate = arguments(crate::engine::locate::SUBCOMMAND);
     locate.extend(["--at".to_owned(), "7,65536".to_owned()]);
     assert!(matches!(parsed(&locate), Command::Locate(_)));
@@ -224,6 +227,7 @@ fn version(number: u32, active: bool) -> Version {
         limits: Limits::default(),
         active,
         breaker: None,
+        tier: None,
         created_ms: 0,
     }
 }

@@ -7,7 +7,7 @@ use clap::Args;
 use super::at::{At, Target};
 use super::print;
 use crate::admin::wire::{Version, Versions};
-use crate::model::version::Handler;
+use crate::model::version::{Handler, Tier};
 
 /// Which function's.
 #[derive(Clone, Debug, Args)]
@@ -25,7 +25,7 @@ pub(super) async fn run(args: VersionsArgs) -> anyhow::Result<ExitCode> {
         print::json(&found)?;
     } else {
         let rows = found.versions.iter().map(row);
-        print::table(&["VERSION", "ACTIVE", "AGE", "SIZE", "HANDLER", "DIGEST"], rows.collect())?;
+        print::table(&["VERSION", "ACTIVE", "AGE", "SIZE", "HANDLER", "TIER", "DIGEST"], rows.collect())?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -41,6 +41,7 @@ fn row(version: &Version) -> Vec<String> {
         print::age(version.created_ms),
         print::size(version.size_bytes),
         handler.to_owned(),
+        version.tier.map_or("-", Tier::as_str).to_owned(),
         // Enough to tell them apart; --json has all of it.
         version.digest.chars().take("sha256:".len() + 12).collect(),
     ]

@@ -23,7 +23,7 @@ use crate::model::version::{Digest, Handler, Profile, VersionNumber};
 
 /// One version that can answer.
 pub struct Live {
-    /// For pools: never used twice in one process.
+    /// For pools, with the tier of its program: never used twice in one process.
     pub id: ProgramId,
     /// Its number within its function.
     pub number: VersionNumber,
@@ -161,6 +161,14 @@ impl Live {
         };
         self.program.store(Some(program.clone()));
         Ok((program, true))
+    }
+
+    /// Has another program take the place of this one, if it still is the one; calls in progress keep it until they end.
+    /// Returns whether it did.
+    pub fn replace(&self, old: &Arc<Program>, new: Arc<Program>) -> bool {
+        let expected = Some(old.clone());
+        let found = self.program.compare_and_swap(&expected, Some(new));
+        found.as_ref().is_some_and(|found| Arc::ptr_eq(found, old))
     }
 
     /// Lets go of the program; calls in progress keep it until they end. Returns whether there was one.

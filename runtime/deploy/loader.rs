@@ -10,15 +10,17 @@ use futures_util::future::{BoxFuture, Shared};
 use rustix::io::Errno;
 use tokio::runtime::Handle;
 
+use super::backlog::{Backlog, Job};
 use super::codes::Codes;
 use super::live::Live;
 use super::places::Places;
-use crate::engine::artifact::{ArtifactId, ArtifactStore, LoadError, Tier};
+use crate::engine::artifact::{ArtifactId, ArtifactStore, LoadError};
 use crate::engine::compile::{CompileError, Compiled, Compiler, EngineHash, Wasm, engine_hash};
 use crate::engine::locate::Locator;
 use crate::engine::program::{Code, Engines, LinkError, Loaded, Program, ProgramId};
+use crate::faults;
 use crate::host::Grant;
-use crate::model::version::{Digest, Handler, Profile};
+use crate::model::version::{Digest, Handler, Profile, Tier};
 use crate::storage::{BlobError, Blobs};
 use crate::tasks;
 
@@ -33,8 +35,12 @@ pub struct Loader {
     compiler: Compiler,
     /// Which lines of source its instructions come from.
     pub(super) places: Places,
+    /// What was compiled quickly and is worth more.
+    pub(super) backlog: Backlog,
     /// Where children are waited for, whichever thread asks for one.
     control: Handle,
+    /// How what somebody waits for is compiled.
+    first: Tier,
     again: Arc<Mutex<HashMap<Digest, Again>>>,
     /// What is in memory.
     codes: Codes,
@@ -70,7 +76,7 @@ pub enum LoadFailure {
 }
 
 /// The artifact of an upload for the engine of this process.
-fn artifact(digest: Digest, profile: Profile) -> Result<ArtifactId, LinkError> {
+fn artifact(digest: Digest, profile: Profile, tier: Tier) -> Result<ArtifactId, LinkError> {
     static HASHES: [OnceLock<EngineHash>; 2] = [OnceLock::new(), OnceLock::new()];
     let hash = match profile {
         Profile::Lean => &HASHES[0],
@@ -84,7 +90,7 @@ fn artifact(digest: Digest, profile: Profile) -> Result<ArtifactId, LinkError> {
         let engine = engine_hash(profile).map_err(failed)?;
         *hash.get_or_init(|| engine)
     };
-    Ok(ArtifactId { digest, profile, tier: Tier::Speed, engine })
+    Ok(ArtifactId { digest, profile, tier, engine })
 }
 
 fn detail(error: &LinkError) -> String {
@@ -111,7 +117,7 @@ impl Loader {
         artifacts: ArtifactStore,
         blobs: Blobs,
         (compiler, locator): (Compiler, Locator),
-        control: Handle,
+        (control, first): (Handle, Tier),
     ) -> Arc<Self> {
         Arc::new(Self {
             engines,
@@ -119,7 +125,9 @@ impl Loader {
             blobs,
             compiler,
             places: Places::new(locator),
+            backlog: Backlog::default(),
             control,
+            first,
             again: Arc::default(),
             codes: Codes::default(),
         })
@@ -142,27 +150,35 @@ impl Loader {
         self.codes.count()
     }
 
-    /// Compiles what was uploaded and keeps the artifact, even if nobody waits for it any more.
+    /// Compiles what was uploaded, quickly unless the operator says otherwise, and keeps the artifact, even if nobody
+    /// waits for it any more.
     ///
     /// # Errors
     /// A refusal or a limit is the upload's fault; everything else is ours.
     pub async fn compile(&self, digest: Digest) -> Result<Compiled, LoadFailure> {
-        let compiling = tasks::on(&self.control, self.compiling(digest));
+        let compiling = tasks::on(&self.control, self.compiling(digest, self.first));
         compiling.await.map_err(|_| LoadFailure::Thread)?
     }
 
     fn compiling(
         &self,
         digest: Digest,
+        tier: Tier,
     ) -> impl Future<Output = Result<Compiled, LoadFailure>> + Send + 'static {
         let (blobs, compiler) = (self.blobs.clone(), self.compiler.clone());
         let (artifacts, control) = (self.artifacts.clone(), self.control.clone());
         async move {
             let wasm = blobs.open_file(digest).await?;
-            let mut compiled = compiler.compile(Wasm::File(wasm)).await?;
-            let id = artifact(digest, compiled.facts.profile)?;
+            let mut compiled = compiler.compile(Wasm::File(wasm), tier).await?;
+            let profile = compiled.facts.profile;
+            let (id, better) = (artifact(digest, profile, tier)?, artifact(digest, profile, Tier::Speed)?);
             let bytes = std::mem::take(&mut compiled.artifact);
-            let kept = tasks::blocking(&control, move || artifacts.put(&id, &bytes));
+            let kept = tasks::blocking(&control, move || {
+                artifacts.put(&id, &bytes)?;
+                // Whoever writes the better one removes this one, but may have looked before it was there.
+                let late = id != better && artifacts.size(&better)?.is_some();
+                if late { artifacts.remove(&id) } else { Ok(()) }
+            });
             kept.await.map_err(|_| LoadFailure::Thread)?.map_err(LoadFailure::Write)?;
             Ok(compiled)
         }
@@ -170,14 +186,14 @@ impl Loader {
 
     /// Compiles a kept upload again, once at a time: clients that give up sooner than a compilation takes would otherwise
     /// queue one for each of their attempts, and never see the end of it.
-    async fn again(&self, digest: Digest, why: &LoadError) -> Result<(), LoadFailure> {
+    async fn again(&self, digest: Digest, (tier, why): (Tier, &LoadError)) -> Result<(), LoadFailure> {
         let running = {
             let mut all = self.again.lock().unwrap_or_else(PoisonError::into_inner);
             all.retain(|_, one| one.peek().is_none());
             all.entry(digest)
                 .or_insert_with(|| {
                     tracing::info!(%digest, %why, "compiling again");
-                    let (compiling, all) = (self.compiling(digest), self.again.clone());
+                    let (compiling, all) = (self.compiling(digest, tier), self.again.clone());
                     let task = tasks::on(&self.control, async move {
                         let done = compiling.await.map(drop).map_err(Arc::new);
                         all.lock().unwrap_or_else(PoisonError::into_inner).remove(&digest);
@@ -193,12 +209,22 @@ impl Loader {
     }
 
     /// Loads a program that was compiled before; compiles it again if its artifact is gone, damaged or of another engine.
+    /// What was only compiled quickly is remembered, to be compiled for speed.
     ///
     /// # Errors
     /// See [`LoadFailure`].
     pub async fn load(&self, live: &Live) -> Result<Program, LoadFailure> {
         let what = What { digest: live.digest, handler: live.handler, profile: live.profile };
-        self.program(live.id, what, live.grant.clone()).await
+        let program = self.program(live.id, what, live.grant.clone()).await?;
+        self.want_better(what, program.id);
+        Ok(program)
+    }
+
+    /// Remembers a program that was compiled quickly, if that is the operator's wish.
+    pub(super) fn want_better(&self, what: What, program: ProgramId) {
+        if program.tier() == Tier::Fast && self.first == Tier::Fast {
+            self.backlog.add(Job { digest: what.digest, profile: what.profile });
+        }
     }
 
     /// As [`Loader::load`], for a version that is not live yet.
@@ -206,19 +232,33 @@ impl Loader {
     /// # Errors
     /// See [`LoadFailure`].
     pub async fn program(&self, id: ProgramId, what: What, grant: Grant) -> Result<Program, LoadFailure> {
-        let code = match self.code(what).await {
-            Err(LoadFailure::Artifact(why)) if is_curable(&why) => {
-                self.again(what.digest, &why).await?;
-                self.code(what).await?
+        let (tier, code) = match self.code(what).await {
+            (tier, Err(LoadFailure::Artifact(why))) if is_curable(&why) => {
+                // What was damaged is replaced; what is not there at all is waited for no longer than need be.
+                let tier = if matches!(why, LoadError::Absent) { self.first } else { tier };
+                self.again(what.digest, (tier, &why)).await?;
+                self.code(what).await
             }
-            other => other?,
+            other => other,
         };
-        Ok(Program::new(id, code, grant))
+        Ok(Program::new(id.at(tier), code?, grant))
+    }
+
+    /// The code that was compiled for speed, or else quickly; and of which of the two that can be said.
+    async fn code(&self, what: What) -> (Tier, Result<Arc<Code>, LoadFailure>) {
+        // The last look is for an optimisation that ended between the first two, and took the other one away.
+        for tier in [Tier::Speed, Tier::Fast, Tier::Speed] {
+            match self.code_at(what, tier).await {
+                Err(LoadFailure::Artifact(LoadError::Absent)) => {}
+                other => return (tier, other),
+            }
+        }
+        (Tier::Speed, Err(LoadError::Absent.into()))
     }
 
     /// The code of an artifact, from memory if any version has it there.
-    async fn code(&self, what: What) -> Result<Arc<Code>, LoadFailure> {
-        let id = artifact(what.digest, what.profile)?;
+    async fn code_at(&self, what: What, tier: Tier) -> Result<Arc<Code>, LoadFailure> {
+        let id = artifact(what.digest, what.profile, tier)?;
         if let Some(code) = self.codes.get(&id) {
             return Ok(code);
         }
@@ -229,15 +269,14 @@ impl Loader {
     /// How an upload answers whose artifact is kept, as far as that tells: it need not be compiled again for another
     /// function.
     pub(super) fn known(&self, digest: Digest) -> Option<(Handler, Profile)> {
-        [Profile::Lean, Profile::Async].into_iter().find_map(|profile| {
-            let id = artifact(digest, profile).ok()?;
-            let kept = self.artifacts.size(&id).is_ok_and(|size| size.is_some());
-            let handler = match profile {
+        artifacts_of(digest).ok()?.as_flattened().iter().find_map(|id| {
+            let kept = self.artifacts.size(id).is_ok_and(|size| size.is_some());
+            let handler = match id.profile {
                 // Only these are lean.
                 Profile::Lean => Handler::Http02,
-                Profile::Async => self.codes.get(&id)?.handler(),
+                Profile::Async => self.codes.get(id)?.handler(),
             };
-            kept.then_some((handler, profile))
+            kept.then_some((handler, id.profile))
         })
     }
 
@@ -252,15 +291,61 @@ impl Loader {
         Ok(loading.await.map_err(|_| LoadFailure::Thread)??)
     }
 
+    /// Compiles for speed what was compiled quickly, as nobody waits for it. Keeps nothing. `None` if the upload is gone.
+    pub(super) async fn optimised(&self, job: Job) -> Result<Option<Vec<u8>>, LoadFailure> {
+        let wasm = match self.blobs.open_file(job.digest).await {
+            Err(BlobError::Missing(_)) => return Ok(None),
+            other => other?,
+        };
+        Ok(Some(self.compiler.optimise(Wasm::File(wasm)).await?.artifact))
+    }
+
+    /// Keeps what was compiled for speed, and then no longer what was compiled quickly. The caller keeps blobs.
+    pub(super) async fn improve(&self, job: Job, bytes: Vec<u8>) -> Result<(), LoadFailure> {
+        let of = |tier| artifact(job.digest, job.profile, tier);
+        let (fast, speed, artifacts) = (of(Tier::Fast)?, of(Tier::Speed)?, self.artifacts.clone());
+        let keeping = tasks::blocking(&self.control, move || {
+            if let Err(error) = artifacts.put(&speed, &bytes) {
+                // One that failed late may stand under its name, and is not known to stay after a crash.
+                drop(artifacts.remove(&speed));
+                return Err(error);
+            }
+            faults::pass("optimise.kept");
+            artifacts.remove(&fast)
+        });
+        keeping.await.map_err(|_| LoadFailure::Thread)?.map_err(LoadFailure::Write)
+    }
+
+    /// How thoroughly each of these is compiled on disk; `None` where nothing is kept.
+    pub async fn tiers(&self, all: Vec<(Digest, Profile)>) -> Vec<Option<Tier>> {
+        let artifacts = self.artifacts.clone();
+        let looking = tasks::blocking(&self.control, move || {
+            let is_there = |(digest, profile), tier| {
+                let id = artifact(digest, profile, tier).ok();
+                id.is_some_and(|id| artifacts.size(&id).is_ok_and(|size| size.is_some()))
+            };
+            let best = |which| [Tier::Speed, Tier::Fast].into_iter().find(|tier| is_there(which, *tier));
+            all.into_iter().map(best).collect()
+        });
+        looking.await.unwrap_or_default()
+    }
+
     /// Removes every artifact but those of these uploads for the engine of this process: after an upgrade the older ones
     /// are of no use. Returns how many went.
     ///
     /// # Errors
     /// Of the file system, or when an engine cannot be asked for its hash.
     pub async fn keep_artifacts(&self, digests: &HashSet<Digest>) -> Result<usize, LoadFailure> {
-        let profiles = [Profile::Lean, Profile::Async];
-        let all = digests.iter().flat_map(|digest| profiles.map(|profile| artifact(*digest, profile)));
-        let kept = all.collect::<Result<HashSet<_>, _>>()?;
+        let mut kept = HashSet::new();
+        for digest in digests {
+            for [fast, speed] in artifacts_of(*digest)? {
+                // A crash may have left both.
+                if !self.artifacts.size(&speed).is_ok_and(|size| size.is_some()) {
+                    kept.insert(fast);
+                }
+                kept.insert(speed);
+            }
+        }
         let artifacts = self.artifacts.clone();
         let sweeping = tasks::blocking(&self.control, move || artifacts.keep_only(&kept));
         sweeping.await.map_err(|_| LoadFailure::Thread)?.map_err(LoadFailure::Write)
@@ -271,15 +356,21 @@ impl Loader {
     /// # Errors
     /// Of the file system; what could not be removed is tried again at the next start.
     pub async fn discard(&self, digest: Digest) -> Result<(), LoadFailure> {
-        for profile in [Profile::Lean, Profile::Async] {
-            let id = artifact(digest, profile)?;
-            let artifacts = self.artifacts.clone();
-            let removing = tasks::blocking(&self.control, move || artifacts.remove(&id));
-            removing.await.map_err(|_| LoadFailure::Thread)?.map_err(LoadFailure::Write)?;
-        }
+        let (all, artifacts) = (artifacts_of(digest)?, self.artifacts.clone());
+        let removing = tasks::blocking(&self.control, move || {
+            all.as_flattened().iter().try_for_each(|id| artifacts.remove(id))
+        });
+        removing.await.map_err(|_| LoadFailure::Thread)?.map_err(LoadFailure::Write)?;
         self.blobs.delete(digest).await?;
         Ok(())
     }
+}
+
+/// Every artifact that an upload may have: of each profile the one compiled quickly, and the one compiled for speed.
+fn artifacts_of(digest: Digest) -> Result<[[ArtifactId; 2]; 2], LinkError> {
+    let both =
+        |profile| Ok([artifact(digest, profile, Tier::Fast)?, artifact(digest, profile, Tier::Speed)?]);
+    Ok([both(Profile::Lean)?, both(Profile::Async)?])
 }
 
 /// Whether a new artifact would do. A file that cannot be read is one that is replaced; where the machine has run out of

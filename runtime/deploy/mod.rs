@@ -1,10 +1,12 @@
 //! From uploaded bytes to an answering version: blob, component, artifact, proof, commit, route. Knows no HTTP.
 //! Must never let a version answer before it was proven ready, nor leave anything of a refused one visible.
 
+pub mod backlog;
 mod codes;
 pub mod fuse;
 pub mod live;
 pub mod loader;
+pub mod optimise;
 pub mod pause;
 pub mod pipeline;
 pub mod places;

@@ -25,8 +25,7 @@ impl Deployer {
         let Some(route) = route else { return Ok(function) };
         self.table.put(tenant, name, route.versions.clone(), paused);
         if paused {
-            let ids: Vec<_> = route.versions.iter().map(|(live, _)| live.id).collect();
-            self.crew.forget(&ids).await;
+            self.forget(route.versions.iter().map(|(live, _)| live)).await;
         }
         Ok(function)
     }

@@ -206,6 +206,7 @@ impl Deployer {
         let id = ProgramId::next();
         let program = Arc::new(self.loader.program(id, what, grant).await?);
         self.prove(&program, &limits).await?;
+        let loaded = program.id;
         timings.load_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
 
         let new = NewVersion { digest, size_bytes, handler, profile, manifest };
@@ -223,12 +224,13 @@ impl Deployer {
             live
         });
         self.route(&function, vec![(live, 1)]).await;
+        self.loader.want_better(what, loaded);
         let unused = dropped.into_iter().map(|version| version.digest).collect();
         Ok((Deployed { function, version, created, timings }, unused))
     }
 
     /// Makes one instance and throws it away: start-up code that traps, loops or needs too much is found out now.
-    async fn prove(&self, program: &Arc<Program>, limits: &Limits) -> Result<(), DeployError> {
+    pub(super) async fn prove(&self, program: &Arc<Program>, limits: &Limits) -> Result<(), DeployError> {
         let meter = Arc::new(Meter::default());
         let spawning = spawn_ahead(program.clone(), (limits.cpu_ms, meter.clone()), self.pulse.clone());
         let wall = std::time::Duration::from_millis(limits.wall_ms);

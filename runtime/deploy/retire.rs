@@ -25,7 +25,12 @@ impl Deployer {
         for live in gone {
             live.unload();
         }
-        let ids: Vec<_> = gone.iter().map(|live| live.id).collect();
+        self.forget(gone).await;
+    }
+
+    /// Has every thread throw away the instances of these that nobody uses.
+    pub(super) async fn forget<'a>(&self, lives: impl IntoIterator<Item = &'a Arc<Live>>) {
+        let ids: Vec<_> = lives.into_iter().flat_map(|live| live.id.all()).collect();
         self.crew.forget(&ids).await;
     }
 
@@ -51,7 +56,7 @@ impl Deployer {
                 Cold::Program => live.unload(),
             });
         }
-        let ids: Vec<_> = lives.map(|live| live.id).collect();
+        let ids: Vec<_> = lives.flat_map(|live| live.id.all()).collect();
         match drop {
             Cold::Instances => self.crew.clear(&ids).await,
             Cold::Program => self.crew.forget(&ids).await,

@@ -180,7 +180,8 @@ impl Routes {
     /// Who owns a program: tenant and function.
     #[must_use]
     pub fn owner(&self, program: ProgramId) -> Option<(&TenantName, &FunctionName)> {
-        let of = |route: &&Arc<Route>| route.versions.iter().any(|(live, _)| live.id == program);
+        let of =
+            |route: &&Arc<Route>| route.versions.iter().any(|(live, _)| live.id.all().contains(&program));
         self.all().find(of).map(|route| (&route.tenant, &route.function))
     }
 

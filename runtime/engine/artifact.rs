@@ -23,7 +23,7 @@ use crate::engine::compile::EngineHash;
 use crate::engine::program::Loaded;
 use crate::engine::reset::Moves;
 use crate::faults;
-use crate::model::version::{Digest, Profile};
+use crate::model::version::{Digest, Profile, Tier};
 pub use key::KeyError;
 
 /// The artifacts of one installation.
@@ -43,15 +43,8 @@ pub struct ArtifactId {
     pub profile: Profile,
     /// How thoroughly it was compiled.
     pub tier: Tier,
-    /// The engine it was compiled for.
+    /// The engine it was compiled for, which is the same for both tiers.
     pub engine: EngineHash,
-}
-
-/// How thoroughly an artifact was compiled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Tier {
-    /// Cranelift, optimising for speed.
-    Speed,
 }
 
 /// Why an artifact was not loaded.
@@ -104,14 +97,6 @@ const STAMPS: usize = 16_384;
 const MOVES_BYTES: usize = 512;
 /// How the name of an artifact's file ends.
 const SUFFIX: &str = ".cwasm";
-
-impl Tier {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Speed => "speed",
-        }
-    }
-}
 
 impl ArtifactId {
     fn file_name(&self) -> String {

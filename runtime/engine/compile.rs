@@ -20,7 +20,7 @@ use bytes::Bytes;
 use rustix::process::Signal;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, ChildStdin, Command};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 pub(in crate::engine) use child::read_upload;
 pub use child::{ChildLimits, SUBCOMMAND, child_main};
@@ -30,6 +30,7 @@ pub use hash::{EngineHash, EngineHashError, engine_hash};
 use crate::engine::componentize::Code;
 use crate::faults;
 use crate::model::limits::ServerLimits;
+use crate::model::version::Tier;
 use frame::{Frame, FrameError};
 
 /// Starts compiling children, a bounded number at once.
@@ -39,6 +40,8 @@ pub struct Compiler {
     arguments: Vec<OsString>,
     wall: Duration,
     permits: Arc<Semaphore>,
+    /// Compilations that somebody waits for, those that wait for a permit included.
+    urgent: Arc<watch::Sender<usize>>,
 }
 
 /// What is to be compiled.
@@ -144,6 +147,18 @@ impl CompileError {
     }
 }
 
+/// How much a child steps back behind the threads that serve.
+pub(in crate::engine) const NICE: i32 = 10;
+/// As [`NICE`], for one that nobody waits for: it steps back behind other children, too.
+const NICEST: i32 = 19;
+/// How much longer that may take: on a machine without idle time it hardly runs. Its CPU time is bounded as any other's.
+const LONGER: u32 = 10;
+/// Has a child compile quickly.
+pub const FAST: &str = "--fast";
+/// How long an optimisation steps aside for compilations that somebody waits for. Who keeps the compiler busy must not
+/// keep everybody's functions slow.
+const STEP_ASIDE: Duration = Duration::from_secs(20);
+
 /// Bytes of a child's messages that are kept, from the end.
 const LOG_BYTES: usize = 4 << 10;
 
@@ -159,26 +174,47 @@ impl Compiler {
             arguments: ChildLimits {
                 memory_bytes: limits.compile_memory_bytes,
                 cpu_seconds: limits.compile_cpu_s,
+                nice: NICE,
             }
             .arguments_of(SUBCOMMAND),
             wall: Duration::from_millis(limits.compile_wall_ms),
             permits: Arc::new(Semaphore::new(limits.compiles.max(1) as usize)),
+            urgent: Arc::default(),
         }
     }
 
-    /// Componentizes and compiles an upload in a child. Dropping the future kills the child.
+    /// Componentizes and compiles an upload in a child, for somebody who waits. Dropping the future kills the child.
     ///
     /// # Errors
     /// That the upload is no good, that it is too expensive, or that this machine failed.
-    pub async fn compile(&self, wasm: Wasm) -> Result<Compiled, CompileError> {
+    pub async fn compile(&self, wasm: Wasm, tier: Tier) -> Result<Compiled, CompileError> {
+        let _urgent = Urgent::begin(&self.urgent);
         let _permit = self.permits.acquire().await.map_err(|_| CompileError::Host {
             what: "it is shutting down",
             log: String::new(),
             source: None,
         })?;
-        let (mut child, bytes) = self.spawn(wasm)?;
+        let more = (tier == Tier::Fast).then_some(FAST);
+        self.run(wasm, more.as_slice(), self.wall).await
+    }
+
+    /// As [`Compiler::compile`], for speed, and for nobody who waits: begins when nobody does, takes no permit from those
+    /// who will, and steps back behind their children. To be called for one upload at a time.
+    ///
+    /// # Errors
+    /// As [`Compiler::compile`].
+    pub async fn optimise(&self, wasm: Wasm) -> Result<Compiled, CompileError> {
+        let mut urgent = self.urgent.subscribe();
+        // Whichever of the two ends the wait: it is time.
+        let _ = tokio::time::timeout(STEP_ASIDE, urgent.wait_for(|waiting| *waiting == 0)).await;
+        faults::at("optimise.spawn").map_err(|e| CompileError::host("its child could not be started", e))?;
+        self.run(wasm, &["--nice", &NICEST.to_string()], self.wall * LONGER).await
+    }
+
+    async fn run(&self, wasm: Wasm, more: &[&str], wall: Duration) -> Result<Compiled, CompileError> {
+        let (mut child, bytes) = self.spawn(wasm, more)?;
         // The wait for a permit is not the upload's fault; from here on, it is.
-        let Ok(ended) = tokio::time::timeout(self.wall, converse(&mut child, bytes)).await else {
+        let Ok(ended) = tokio::time::timeout(wall, converse(&mut child, bytes)).await else {
             child.kill().await.map_err(|e| CompileError::host("its child could not be killed", e))?;
             return Err(CompileError::Limit { which: CompileLimit::Wall, log: String::new() });
         };
@@ -186,15 +222,31 @@ impl Compiler {
         ended.judge()
     }
 
-    fn spawn(&self, wasm: Wasm) -> Result<(Child, Bytes), CompileError> {
+    fn spawn(&self, wasm: Wasm, more: &[&str]) -> Result<(Child, Bytes), CompileError> {
         let (stdin, bytes) = match wasm {
             Wasm::Bytes(bytes) => (Stdio::piped(), bytes),
             Wasm::File(file) => (Stdio::from(file), Bytes::new()),
         };
         let not_started = |e| CompileError::host("its child could not be started", e);
         faults::at("compile.spawn").map_err(not_started)?;
-        let child = command(&self.exe, &self.arguments, stdin).spawn().map_err(not_started)?;
+        let child = command(&self.exe, &self.arguments, stdin).args(more).spawn().map_err(not_started)?;
         Ok((child, bytes))
+    }
+}
+
+/// Counts one compilation that somebody waits for, until it is dropped.
+struct Urgent<'a>(&'a watch::Sender<usize>);
+
+impl<'a> Urgent<'a> {
+    fn begin(all: &'a watch::Sender<usize>) -> Self {
+        all.send_modify(|waiting| *waiting += 1);
+        Self(all)
+    }
+}
+
+impl Drop for Urgent<'_> {
+    fn drop(&mut self) {
+        self.0.send_modify(|waiting| *waiting -= 1);
     }
 }
 

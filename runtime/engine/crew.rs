@@ -1,16 +1,20 @@
 //! The control plane's way to the threads that hold instances: orders, each answered when every thread has obeyed.
 //! Must never wait for ever on a thread that does not answer.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::program::ProgramId;
+use super::program::{Program, ProgramId};
 
 /// Orders waiting for one thread.
 pub const QUEUE: usize = 64;
 /// How long a thread may take to obey: a guest yields at each tick, so this is far more than it needs.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Some instances are made in a millisecond where a thread is idle, those of large guests in some tens.
+const WARM_UP: Duration = Duration::from_millis(100);
 
 /// What a thread is told.
 pub enum Order {
@@ -23,6 +27,8 @@ pub enum Order {
         /// Dropped or sent when it is done.
         done: oneshot::Sender<()>,
     },
+    /// Make instances of these programs ready, as many as there are of those whose place they take.
+    Prepare(Vec<(Arc<Program>, ProgramId)>),
     /// Ask each connection to end after what it is doing.
     Drain,
 }
@@ -65,6 +71,19 @@ impl Crew {
                 tracing::error!("a thread does not obey: its instances stay until they are used");
             }
         }
+    }
+
+    /// Has every thread make instances ready of programs that are about to take the place of others, and gives them a
+    /// moment for that: what is not ready by then is made as part of a call, as ever.
+    pub async fn prepare(&self, all: &[(Arc<Program>, ProgramId)]) {
+        if all.is_empty() {
+            return;
+        }
+        for thread in &self.0 {
+            // A thread that is gone answers nobody.
+            let _ = thread.send_timeout(Order::Prepare(all.to_vec()), PATIENCE).await;
+        }
+        tokio::time::sleep(WARM_UP).await;
     }
 
     /// Asks each connection of each thread to end after what it is doing.

@@ -20,7 +20,7 @@ use tokio::sync::Semaphore;
 
 pub use child::{SUBCOMMAND, child_main};
 
-use super::compile::{ChildLimits, command};
+use super::compile::{ChildLimits, NICE, command};
 use crate::faults;
 use crate::model::limits::ServerLimits;
 use crate::model::place::{PLACES, Place};
@@ -58,7 +58,11 @@ impl Locator {
     pub fn new(limits: &ServerLimits) -> Self {
         Self {
             exe: PathBuf::from("/proc/self/exe"),
-            limits: ChildLimits { memory_bytes: limits.compile_memory_bytes, cpu_seconds: CPU_SECONDS },
+            limits: ChildLimits {
+                memory_bytes: limits.compile_memory_bytes,
+                cpu_seconds: CPU_SECONDS,
+                nice: NICE,
+            },
             wall: WALL,
             turn: Arc::new(Semaphore::new(1)),
         }

@@ -2,6 +2,7 @@
 //! Must never be shared between threads, nor drop a store while an answer waits to be flushed.
 
 mod janitor;
+mod prepare;
 mod used;
 
 use std::cell::{Cell, RefCell};

@@ -17,7 +17,7 @@ use super::verdict;
 use crate::host::meter::{Meter, Tick};
 use crate::host::{Grant, HostState, link};
 use crate::model::limits;
-use crate::model::version::{Handler, Profile};
+use crate::model::version::{Handler, Profile, Tier};
 
 /// An engine with its linker and its pool of slots. The async one is made when the first program needs it.
 pub struct Engines {
@@ -32,7 +32,8 @@ struct Linked {
     linker: Linker<HostState>,
 }
 
-/// A version as the data plane sees it, named by a number that this process never uses twice.
+/// A version as the data plane sees it, named by a number that this process never uses twice, and how thoroughly it was
+/// compiled: instances of the two are never taken for each other, so that one can take the place of the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ProgramId(u64);
 
@@ -40,8 +41,27 @@ impl ProgramId {
     /// The next number.
     #[must_use]
     pub fn next() -> Self {
-        static NEXT: AtomicU64 = AtomicU64::new(1);
-        Self(NEXT.fetch_add(1, Relaxed))
+        // The lowest bit is the tier.
+        static NEXT: AtomicU64 = AtomicU64::new(2);
+        Self(NEXT.fetch_add(2, Relaxed))
+    }
+
+    /// The same version, compiled like this.
+    #[must_use]
+    pub fn at(self, tier: Tier) -> Self {
+        Self(self.0 & !1 | u64::from(tier == Tier::Speed))
+    }
+
+    /// How thoroughly it was compiled.
+    #[must_use]
+    pub fn tier(self) -> Tier {
+        if self.0 & 1 == 1 { Tier::Speed } else { Tier::Fast }
+    }
+
+    /// Every program that this version may have.
+    #[must_use]
+    pub fn all(self) -> [Self; 2] {
+        [self.at(Tier::Fast), self.at(Tier::Speed)]
     }
 
     /// The number; never zero.

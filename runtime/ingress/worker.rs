@@ -107,6 +107,7 @@ async fn run(hire: Hire) {
                     // Whoever ordered it may have given up waiting.
                     let _ = done.send(());
                 }
+                Some(Order::Prepare(all)) => all.iter().for_each(|(new, old)| shelf.prepare(new, *old)),
                 Some(Order::Drain) => watch.close_all(),
                 None => return,
             },

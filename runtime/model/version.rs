@@ -94,6 +94,27 @@ pub enum Profile {
     Async,
 }
 
+/// How thoroughly a version was compiled. Code of both runs on the same engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Tier {
+    /// Quickly: what answers first.
+    Fast,
+    /// For speed: what takes its place.
+    Speed,
+}
+
+impl Tier {
+    /// The name used in artifact file names, seals and logs.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Fast => "fast",
+            Self::Speed => "speed",
+        }
+    }
+}
+
 impl Profile {
     /// The name used in artifact file names and logs.
     #[must_use]

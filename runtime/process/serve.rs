@@ -134,7 +134,7 @@ pub async fn start(mut settings: Settings) -> Result<Running, ServeError> {
     let ticker = Ticker::start().map_err(ServeError::Thread)?;
     let engines = Engines::new(slots, ticker.clone())?;
     let children = (Compiler::new(&settings.server), Locator::new(&settings.server));
-    let loader = Loader::new(engines, artifacts, blobs, children, Handle::current());
+    let loader = Loader::new(engines, artifacts, blobs, children, (Handle::current(), settings.first_tier));
     let budget = Budget::new(settings.server.memory_bytes);
     let accounts = Accounts::new(std::mem::take(&mut settings.quotas), budget);
     let table = Arc::new(Table::new(accounts));
@@ -178,7 +178,8 @@ pub async fn start(mut settings: Settings) -> Result<Running, ServeError> {
             tracing::error!(%error, "the admin listener accepts no more");
         }
     });
-    tasks::detached(housekeeping(deployer));
+    tasks::detached(housekeeping(deployer.clone()));
+    tasks::detached(deployer.optimise());
     write_address(dir.path(), admin);
     let drain = Duration::from_millis(settings.server.drain_ms);
     let workers = hired.workers;

@@ -15,6 +15,7 @@ pub use raw::{Flags, RawSettings, SettingsError};
 use crate::model::breaker::Rules;
 use crate::model::limits::{Limits, Quota, ServerLimits};
 use crate::model::name::TenantName;
+use crate::model::version::Tier;
 
 /// Everything a server is started with.
 #[derive(Clone, Debug)]
@@ -35,6 +36,8 @@ pub struct Settings {
     pub after_use: AfterUse,
     /// Whether answers tell where their time went, where a manifest says nothing.
     pub server_timing: bool,
+    /// How what somebody waits for is compiled: quickly, and for speed once it answers, or for speed at once.
+    pub first_tier: Tier,
     /// What is logged.
     pub log: LogSettings,
     /// Bounds of the server.

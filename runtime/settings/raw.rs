@@ -14,6 +14,7 @@ use crate::model::breaker::Rules;
 use crate::model::limits::{Limits, Overrides, Quota, ServerLimits};
 use crate::model::name::{TenantName, is_label};
 use crate::model::rate::MOST_PER_SECOND;
+use crate::model::version::Tier;
 
 /// The settings file.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -35,6 +36,8 @@ pub struct RawSettings {
     pub reset_instances: Choice,
     /// See [`Settings::server_timing`].
     pub server_timing: Option<bool>,
+    /// See [`Settings::first_tier`].
+    pub fast_tier: Option<bool>,
     /// See [`LogSettings`].
     pub log: RawLog,
     /// `[server]`: see [`ServerLimits`].
@@ -186,6 +189,7 @@ impl Flags {
                 reset_instances: raw.reset_instances == Choice::Auto,
             },
             server_timing: raw.server_timing.unwrap_or(true),
+            first_tier: if raw.fast_tier.unwrap_or(true) { Tier::Fast } else { Tier::Speed },
             log: LogSettings {
                 filter: self.log.or(raw.log.filter).unwrap_or_else(|| "info".to_owned()),
                 json: self.log_json.or(json).unwrap_or(false),

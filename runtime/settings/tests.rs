@@ -1,6 +1,7 @@
 //! Settings: what is refused, and that the refusal says what would do.
 
 use super::{Flags, RawSettings};
+use crate::model::version::Tier;
 
 fn read(text: &str) -> Result<super::Settings, String> {
     let dir = tempfile::tempdir().map_err(|e| e.to_string())?;
@@ -56,6 +57,7 @@ fn what_the_document_shows_is_what_is_built_in() {
     assert_eq!(raw.limits, built_in.limits);
     assert_eq!(raw.tenant, built_in.tenant);
     assert_eq!(raw.breaker, built_in.breaker);
+    assert_eq!(raw.fast_tier, Some(true));
     let unset = crate::model::limits::Limits { cpu_ms: 1, ..built_in.limits };
     let ceiling = raw.ceiling.unwrap().resolve(&unset, &crate::model::limits::Limits::default_ceiling());
     assert_eq!(ceiling, Ok(crate::model::limits::Limits::default_ceiling()));
@@ -70,6 +72,13 @@ fn a_tenant_may_have_a_quota_of_its_own() {
     assert!(read("[tenants.Acme]\n").unwrap_err().contains("DNS label"));
     assert!(read("[tenant]\nweight = 0\n").unwrap_err().contains("tenant.weight"));
     assert!(read("[breaker]\nratio_percent = 101\n").unwrap_err().contains("breaker.ratio_percent"));
+}
+
+#[test]
+fn a_deploy_is_compiled_quickly_first_unless_the_operator_says_otherwise() {
+    assert_eq!(read("").unwrap().first_tier, Tier::Fast);
+    assert_eq!(read("fast_tier = true\n").unwrap().first_tier, Tier::Fast);
+    assert_eq!(read("fast_tier = false\n").unwrap().first_tier, Tier::Speed);
 }
 
 #[test]

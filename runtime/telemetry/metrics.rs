@@ -27,6 +27,16 @@ pub fn install() -> Result<PrometheusHandle, metrics_exporter_prometheus::BuildE
         "spawnpoint_threads_stuck_total",
         "Times that a thread did not come back from a guest for a second"
     );
+    describe_gauge!("spawnpoint_optimisations_pending", "Those that are under way or wait for their turn");
+    describe_counter!(
+        "spawnpoint_optimisations_total",
+        "Components that were to be compiled for speed after they had been compiled quickly"
+    );
+    describe_counter!(
+        "spawnpoint_optimisation_milliseconds_total",
+        Unit::Milliseconds,
+        "How long that took, from its turn to its end"
+    );
     describe_gauge!("spawnpoint_functions", "Functions that answer");
     Ok(handle)
 }

@@ -15,6 +15,7 @@ pub const LOCKED: (u16, &str) = (503, "catalog_locked");
 pub fn serving() -> Server {
     let server = Server::with(Config::default().failpoints());
     server.deploy("steady", &guest("counter"));
+    server.optimised();
     server
 }
 

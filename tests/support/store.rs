@@ -33,6 +33,21 @@ impl Server {
         files(&self.data_dir().join("artifacts"))
     }
 
+    /// Waits until whatever answers is compiled for speed, or cannot be: then its files no longer change by themselves.
+    #[track_caller]
+    pub fn optimised(&self) {
+        super::eventually("all is compiled for speed", || {
+            self.metric("spawnpoint_optimisations_pending", "") == 0.0
+        });
+    }
+
+    /// How thoroughly a version of a function of the default tenant is compiled.
+    #[track_caller]
+    pub fn tier(&self, function: &str, version: usize) -> String {
+        let answer = self.admin("GET", &format!("{}/versions", Self::path(function)), &[], &[]);
+        answer.json()["versions"][version - 1]["tier"].as_str().unwrap_or("none").to_owned()
+    }
+
     /// Uploads on their way in.
     pub fn half_written(&self) -> Vec<PathBuf> {
         files(&self.data_dir().join("tmp"))

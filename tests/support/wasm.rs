@@ -83,6 +83,19 @@ pub fn bomb(loops: usize) -> Vec<u8> {
     component(&body.repeat(2))
 }
 
+/// A component with a function of so many loads and stores: what was loaded before is looked for at each, unless the
+/// compiler does not optimise.
+pub fn optimisers_bomb(loads: usize) -> Vec<u8> {
+    let mut body = String::from("(memory 1) (func (param i32) (result i32) i32.const 0\n");
+    for number in 0..loads {
+        let (load, store) = (number % 1_000 * 4, number % 999 * 4);
+        let _ = writeln!(body, "local.get 0 i32.load offset={load} i32.add");
+        let _ = writeln!(body, "local.get 0 i32.const {number} i32.store offset={store}");
+    }
+    body.push(')');
+    component(&body)
+}
+
 /// A component with a function of so many blocks, each in the one before it.
 pub fn nested(blocks: usize) -> Vec<u8> {
     // Unfolded: folded text would overflow the stack of whoever reads it.

@@ -11,27 +11,27 @@ use rustix::process::{
     Resource, Rlimit, Signal, getrlimit, set_parent_process_death_signal, setpriority_process, setrlimit,
 };
 
-use super::EngineHash;
+use super::engine_hash;
 use super::frame::{self, ARTIFACT_BYTES, Facts, Header, milliseconds};
 use crate::engine::componentize::sniff::{TEXT, bounded};
 use crate::engine::componentize::{Code, Refused, componentize};
 use crate::engine::profile::{self, Purpose};
 use crate::engine::reset::{Resettable, resettable};
+use crate::model::version::Tier;
 
 /// The hidden subcommand that calls [`child_main`].
 pub const SUBCOMMAND: &str = "__compile";
 /// Bytes of the largest upload a child reads. The admin side bounds uploads tighter; this bounds the child.
 const INPUT_BYTES: u64 = 512 << 20;
-/// How much the child steps back behind the threads that serve.
-const NICE: i32 = 10;
-
-/// What a child limits itself to: `COMMAND --memory-bytes N --cpu-seconds N`.
+/// What a child limits itself to: `COMMAND --memory-bytes N --cpu-seconds N --nice N`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ChildLimits {
     /// Address space.
     pub memory_bytes: u64,
     /// CPU time of all its threads.
     pub cpu_seconds: u64,
+    /// How much it steps back behind the threads that serve.
+    pub nice: i32,
 }
 
 impl ChildLimits {
@@ -44,6 +44,8 @@ impl ChildLimits {
             self.memory_bytes.to_string().into(),
             "--cpu-seconds".into(),
             self.cpu_seconds.to_string().into(),
+            "--nice".into(),
+            self.nice.to_string().into(),
         ]
     }
 
@@ -55,7 +57,7 @@ impl ChildLimits {
         // When the machine or the container runs out of memory, this process is to go and not the one that serves.
         // Nothing but that kindness is lost where /proc is not writable.
         let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
-        setpriority_process(None, NICE)?;
+        setpriority_process(None, self.nice)?;
         // A server that is killed leaves nothing behind that goes on computing. It is started by a thread that lives as
         // long as the server does.
         set_parent_process_death_signal(Some(Signal::KILL))?;
@@ -81,8 +83,8 @@ fn lower(resource: Resource, soft: u64, hard: u64) -> io::Result<()> {
 
 /// Reads an upload from stdin and writes one frame to stdout. The whole work of a child.
 #[must_use]
-pub fn child_main(limits: ChildLimits) -> ExitCode {
-    match run(limits) {
+pub fn child_main(limits: ChildLimits, tier: Tier) -> ExitCode {
+    match run(limits, tier) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // The parent keeps the end of this for its log.
@@ -92,10 +94,10 @@ pub fn child_main(limits: ChildLimits) -> ExitCode {
     }
 }
 
-fn run(limits: ChildLimits) -> io::Result<()> {
+fn run(limits: ChildLimits, tier: Tier) -> io::Result<()> {
     limits.enforce()?;
     let wasm = read_upload()?;
-    let (header, artifact) = guarded(&wasm)?;
+    let (header, artifact) = guarded(&wasm, tier)?;
     frame::write(io::stdout().lock(), &header, &artifact)
 }
 
@@ -113,8 +115,8 @@ pub(in crate::engine) fn read_upload() -> io::Result<Vec<u8>> {
 }
 
 /// Compiles; a panic of the tools on strange bytes is a refusal too, its message is on stderr.
-pub(super) fn guarded(wasm: &[u8]) -> io::Result<(Header, Vec<u8>)> {
-    catch_unwind(AssertUnwindSafe(|| compile(wasm))).or_else(|payload| {
+pub(super) fn guarded(wasm: &[u8], tier: Tier) -> io::Result<(Header, Vec<u8>)> {
+    catch_unwind(AssertUnwindSafe(|| compile(wasm, tier))).or_else(|payload| {
         // rayon panics where it gets no threads: the limit or the machine is too small for any upload.
         let text = payload.downcast_ref::<String>().map_or("", String::as_str);
         if text.contains("thread pool") {
@@ -126,15 +128,20 @@ pub(super) fn guarded(wasm: &[u8]) -> io::Result<(Header, Vec<u8>)> {
     })
 }
 
-fn compile(wasm: &[u8]) -> (Header, Vec<u8>) {
+fn compile(wasm: &[u8], tier: Tier) -> (Header, Vec<u8>) {
     let start = Instant::now();
     let found = match componentize(wasm) {
         Ok(found) => found,
         Err(refused) => return (refusal(&refused), Vec::new()),
     };
     let componentized = start.elapsed();
-    let compiled = profile::engine(found.profile, Purpose::Compile).and_then(|engine| {
-        let hash = EngineHash::of(&engine);
+    let purpose = match tier {
+        Tier::Fast => Purpose::Draft,
+        Tier::Speed => Purpose::Compile,
+    };
+    let compiled = profile::engine(found.profile, purpose).and_then(|engine| {
+        // Of the one that serves, whatever the tier.
+        let hash = engine_hash(found.profile)?;
         // What cannot be put back is compiled as it is, and answers with new instances.
         let Ok(Resettable { component, moves }) = resettable(&found.component, found.profile) else {
             return Ok((hash, engine.precompile_component(&found.component)?));

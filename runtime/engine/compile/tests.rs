@@ -5,11 +5,12 @@ use std::time::Instant;
 use super::child::guarded;
 use super::frame::Header;
 use super::*;
+use crate::engine::artifact::{ArtifactId, ArtifactStore};
 use crate::engine::componentize::SourceKind;
 use crate::engine::profile::Slots;
 use crate::engine::{componentize, profile, profile::Purpose};
 use crate::model::limits::Limits;
-use crate::model::version::{Handler, Profile};
+use crate::model::version::{Digest, Handler, Profile, Tier};
 
 /// A small pool, so that a test does not reserve what a server does.
 pub(in crate::engine) fn serving(profile: Profile) -> wasmtime::Engine {
@@ -30,11 +31,12 @@ fn scripted(script: &str) -> Compiler {
         arguments: vec!["-c".into(), script.into()],
         wall: Duration::from_secs(20),
         permits: Arc::new(Semaphore::new(1)),
+        urgent: Arc::default(),
     }
 }
 
 async fn outcome(script: &str) -> Result<Compiled, CompileError> {
-    scripted(script).compile(Wasm::Bytes(Bytes::from(vec![0; 1 << 20]))).await
+    scripted(script).compile(Wasm::Bytes(Bytes::from(vec![0; 1 << 20])), Tier::Speed).await
 }
 
 async fn limit(script: &str) -> CompileLimit {
@@ -67,12 +69,12 @@ async fn a_child_that_answers_is_believed() {
 #[tokio::test]
 async fn the_upload_reaches_the_child_from_memory_and_from_a_file() {
     let script = format!("echo '{}'; cat", header(6));
-    let memory = scripted(&script).compile(Wasm::Bytes(Bytes::from_static(b"upload"))).await;
+    let memory = scripted(&script).compile(Wasm::Bytes(Bytes::from_static(b"upload")), Tier::Speed).await;
     assert_eq!(memory.unwrap().artifact, b"upload");
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("wasm"), b"upload").unwrap();
     let file = std::fs::File::open(dir.path().join("wasm")).unwrap();
-    assert_eq!(scripted(&script).compile(Wasm::File(file)).await.unwrap().artifact, b"upload");
+    assert_eq!(scripted(&script).compile(Wasm::File(file), Tier::Speed).await.unwrap().artifact, b"upload");
 }
 
 #[tokio::test]
@@ -121,7 +123,7 @@ async fn a_child_that_makes_no_sense_is_the_hosts_fault() {
     }
     let mut missing = scripted("");
     missing.exe = "/nonexistent".into();
-    let error = missing.compile(Wasm::Bytes(Bytes::new())).await.unwrap_err();
+    let error = missing.compile(Wasm::Bytes(Bytes::new()), Tier::Speed).await.unwrap_err();
     assert!(matches!(error, CompileError::Host { source: Some(_), .. }), "{error:?}");
 }
 
@@ -137,7 +139,7 @@ async fn a_child_that_takes_too_long_is_killed() {
     let mut compiler = scripted("exec sleep 60");
     compiler.wall = Duration::from_millis(200);
     let start = Instant::now();
-    let error = compiler.compile(Wasm::Bytes(Bytes::new())).await.unwrap_err();
+    let error = compiler.compile(Wasm::Bytes(Bytes::new()), Tier::Speed).await.unwrap_err();
     assert!(matches!(error, CompileError::Limit { which: CompileLimit::Wall, .. }), "{error:?}");
     assert!(start.elapsed() < Duration::from_secs(10));
     // Its permit is free again.
@@ -149,7 +151,7 @@ async fn a_compilation_that_nobody_awaits_ends() {
     let dir = tempfile::tempdir().unwrap();
     let pid = dir.path().join("pid");
     let compiler = scripted(&format!("echo $$ >{}; exec sleep 60", pid.display()));
-    let dropped = compiler.compile(Wasm::Bytes(Bytes::new()));
+    let dropped = compiler.compile(Wasm::Bytes(Bytes::new()), Tier::Speed);
     assert!(tokio::time::timeout(Duration::from_secs(1), dropped).await.is_err());
     let pid: u32 = std::fs::read_to_string(pid).unwrap().trim().parse().unwrap();
     for _ in 0..100 {
@@ -175,12 +177,47 @@ fn serving_and_compiling_agree_on_the_hash() {
 #[test]
 fn the_child_compiles_what_is_good_and_refuses_what_is_not() {
     let wasm = componentize::tests::exporting("wasi:http/incoming-handler@0.2.0");
-    let (header, artifact) = guarded(&wasm).unwrap();
+    let (header, artifact) = guarded(&wasm, Tier::Speed).unwrap();
     let Header::Compiled(facts) = header else { panic!("{header:?}") };
     assert_eq!((facts.handler, facts.profile), (Handler::Http02, Profile::Lean));
     assert_eq!(facts.artifact_bytes, artifact.len() as u64);
     assert_eq!(facts.engine_hash, engine_hash(Profile::Lean).unwrap());
-    let (header, artifact) = guarded(b"hello").unwrap();
+    let (header, artifact) = guarded(b"hello", Tier::Fast).unwrap();
     assert!(matches!(header, Header::Refused { code: Code::NotWasm, .. }), "{header:?}");
     assert!(artifact.is_empty());
+}
+
+#[test]
+fn what_was_compiled_quickly_loads_where_the_other_does() {
+    let wasm = componentize::tests::exporting("wasi:http/incoming-handler@0.2.0");
+    let dir = tempfile::tempdir().unwrap();
+    let store = ArtifactStore::open(dir.path()).unwrap();
+    let engine = serving(Profile::Lean);
+    for tier in [Tier::Fast, Tier::Speed] {
+        let (header, artifact) = guarded(&wasm, tier).unwrap();
+        let Header::Compiled(facts) = header else { panic!("{header:?}") };
+        assert_eq!(facts.engine_hash, EngineHash::of(&engine), "{tier:?}");
+        let id =
+            ArtifactId { digest: Digest([1; 32]), profile: Profile::Lean, tier, engine: facts.engine_hash };
+        store.put(&id, &artifact).unwrap();
+        store.load(&engine, &id).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn an_optimisation_waits_for_who_waits_and_takes_nobodys_permit() {
+    let compiler = scripted(&format!("cat >/dev/null; echo '{}'; printf hello", header(5)));
+    let permit = compiler.permits.acquire().await.unwrap();
+    let wait = |time| tokio::time::sleep(Duration::from_millis(time));
+    let mut deploy = std::pin::pin!(compiler.compile(Wasm::Bytes(Bytes::new()), Tier::Fast));
+    let mut later = std::pin::pin!(compiler.optimise(Wasm::Bytes(Bytes::new())));
+    tokio::select! {
+        _ = &mut deploy => panic!("there is no permit"),
+        _ = &mut later => panic!("somebody waits"),
+        () = wait(200) => {}
+    }
+    drop(permit);
+    assert!(deploy.await.is_ok());
+    let _permit = compiler.permits.acquire().await.unwrap();
+    assert_eq!(later.await.unwrap().artifact, b"hello");
 }
