@@ -1,6 +1,8 @@
 //! Heavy calls go on in a lane of their own, and are calls like any other there: they answer, stream, end and are ended.
 //! Must never need a fast machine: what is asked is who is answered while whom is not.
 
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
 use crate::support::{Config, Raw, Server, eventually, get, guest};
 
 const LONG: &str = r#"{"limits": {"cpu_ms": 20000, "wall_ms": 60000}}"#;
@@ -133,4 +135,34 @@ fn an_instance_that_ended_well_in_the_heavy_lane_may_answer_again() {
     assert_eq!(get(server.ingress, "/default/again/?ms=10").status, 200);
     let answer = get(server.ingress, "/default/again/?ms=10");
     assert_eq!((answer.status, answer.header("x-spawnpoint-start")), (200, "reused"));
+}
+
+#[test]
+fn a_tenant_that_takes_a_thread_goes_on_in_the_heavy_lane_while_others_are_there() {
+    let server = one_thread();
+    for tenant in ["many", "few"] {
+        server.tenant(tenant);
+        assert_eq!(server.upload_with(tenant, "f", &guest("ok"), "{}").status, 201);
+        assert_eq!(get(server.ingress, &format!("/{tenant}/f/")).text(), "ok");
+    }
+    let over = AtomicBool::new(false);
+    let ask = |target: &str| {
+        let mut raw = Raw::connect(server.ingress);
+        while !over.load(Relaxed) {
+            assert_eq!(raw.get(target).expect("an answer").text(), "ok");
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| ask("/many/f/"));
+        }
+        let before = moved(&server, "start");
+        let mut few = Raw::connect(server.ingress);
+        eventually("calls of the one that takes the thread start in the heavy lane", || {
+            assert_eq!(few.get("/few/f/").expect("an answer").text(), "ok");
+            // Far more than a doubt or two would send there.
+            moved(&server, "start") > before + 500.0
+        });
+        over.store(true, Relaxed);
+    });
 }

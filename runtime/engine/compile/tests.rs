@@ -212,6 +212,8 @@ async fn an_optimisation_waits_for_who_waits_and_takes_nobodys_permit() {
     let mut deploy = std::pin::pin!(compiler.compile(Wasm::Bytes(Bytes::new()), Tier::Fast));
     let mut later = std::pin::pin!(compiler.optimise(Wasm::Bytes(Bytes::new())));
     tokio::select! {
+        // The deploy comes first.
+        biased;
         _ = &mut deploy => panic!("there is no permit"),
         _ = &mut later => panic!("somebody waits"),
         () = wait(200) => {}
