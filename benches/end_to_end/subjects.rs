@@ -90,7 +90,7 @@ pub(crate) const ALL: &[Subject] = &[
     hello("fresh", Kind::Fresh, "hello_wasip2", "spawnpoint, 0.2, an instance as new for each request"),
     hello("new", Kind::New, "hello_wasip2", "spawnpoint, 0.2, a new instance for each request"),
     hello("reuse", Kind::Reuse, "hello_wasip2", "spawnpoint, 0.2, instances reused"),
-    hello("p3-fresh", Kind::Fresh, "hello_p3", "spawnpoint, 0.3, a new instance for each request"),
+    hello("p3-fresh", Kind::Fresh, "hello_p3", "spawnpoint, 0.3, an instance as new for each request"),
     hello("p3-reuse", Kind::Reuse, "hello_p3", "spawnpoint, 0.3, instances reused"),
     classic("classic-fresh", Kind::Fresh, "spawnpoint, 0.2, as `fresh`, the 75 KB guest"),
     hello("wasmtime", Kind::Wasmtime(P2), "hello_wasip2", "wasmtime serve, defaults (fresh instances)"),

@@ -20,6 +20,9 @@ pub struct ChildArgs {
     /// How much it steps back behind others; the last one counts
     #[arg(long, overrides_with = "nice")]
     nice: i32,
+    /// The process that started it
+    #[arg(long)]
+    parent: u32,
 }
 
 /// How thoroughly.
@@ -44,7 +47,8 @@ pub struct LocateArgs {
 
 impl From<ChildArgs> for ChildLimits {
     fn from(args: ChildArgs) -> Self {
-        Self { memory_bytes: args.memory_bytes, cpu_seconds: args.cpu_seconds, nice: args.nice }
+        let ChildArgs { memory_bytes, cpu_seconds, nice, parent } = args;
+        Self { memory_bytes, cpu_seconds, nice, parent }
     }
 }
 

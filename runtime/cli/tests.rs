@@ -27,7 +27,7 @@ fn the_command_line_is_consistent() {
 
 #[test]
 fn what_a_child_is_started_with_is_understood() {
-    let limits = crate::engine::compile::ChildLimits { memory_bytes: 5, cpu_seconds: 7, nice: 9 };
+    let limits = crate::engine::compile::ChildLimits { memory_bytes: 5, cpu_seconds: 7, nice: 9, parent: 1 };
     let arguments = |command| {
         let all = limits.arguments_of(command).into_iter();
         all.map(|each| each.into_string().unwrap()).collect::<Vec<_>>()

@@ -175,6 +175,7 @@ impl Compiler {
                 memory_bytes: limits.compile_memory_bytes,
                 cpu_seconds: limits.compile_cpu_s,
                 nice: NICE,
+                parent: std::process::id(),
             }
             .arguments_of(SUBCOMMAND),
             wall: Duration::from_millis(limits.compile_wall_ms),

@@ -8,7 +8,8 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use rustix::process::{
-    Resource, Rlimit, Signal, getrlimit, set_parent_process_death_signal, setpriority_process, setrlimit,
+    Resource, Rlimit, Signal, getppid, getrlimit, set_parent_process_death_signal, setpriority_process,
+    setrlimit,
 };
 
 use super::engine_hash;
@@ -23,7 +24,7 @@ use crate::model::version::Tier;
 pub const SUBCOMMAND: &str = "__compile";
 /// Bytes of the largest upload a child reads. The admin side bounds uploads tighter; this bounds the child.
 const INPUT_BYTES: u64 = 512 << 20;
-/// What a child limits itself to: `COMMAND --memory-bytes N --cpu-seconds N --nice N`.
+/// What a child limits itself to: `COMMAND --memory-bytes N --cpu-seconds N --nice N --parent PID`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ChildLimits {
     /// Address space.
@@ -32,6 +33,8 @@ pub struct ChildLimits {
     pub cpu_seconds: u64,
     /// How much it steps back behind the threads that serve.
     pub nice: i32,
+    /// The process that started it, without which it has nothing to do.
+    pub parent: u32,
 }
 
 impl ChildLimits {
@@ -46,6 +49,8 @@ impl ChildLimits {
             self.cpu_seconds.to_string().into(),
             "--nice".into(),
             self.nice.to_string().into(),
+            "--parent".into(),
+            self.parent.to_string().into(),
         ]
     }
 
@@ -61,6 +66,10 @@ impl ChildLimits {
         // A server that is killed leaves nothing behind that goes on computing. It is started by a thread that lives as
         // long as the server does.
         set_parent_process_death_signal(Some(Signal::KILL))?;
+        // One that was killed before that sends no signal any more.
+        if getppid().map(|pid| pid.as_raw_nonzero().get().cast_unsigned()) != Some(self.parent) {
+            return Err(io::Error::other("the server is gone"));
+        }
         lower(Resource::Core, 0, 0)?;
         lower(Resource::Fsize, 0, 0)?;
         lower(Resource::Nofile, 32, 32)?;
