@@ -18,6 +18,11 @@ fn rounds() -> u32 {
     told.and_then(|text| text.to_str()?.trim().parse().ok()).unwrap_or(500)
 }
 
+/// A server whose calls find nothing that was made ahead.
+fn nothing_ready() -> Server {
+    Server::with(Config::default().toml("threads = 1\n[server]\nready_per_program = 0"))
+}
+
 /// Asks on one connection, one after the other; returns the answers' texts and how each started.
 fn ask(server: &Server, target: &str, times: u32) -> (BTreeSet<String>, BTreeSet<String>) {
     let mut raw = Raw::connect(server.ingress);
@@ -52,7 +57,7 @@ fn an_instance_that_is_put_back_shows_nothing_of_the_call_before() {
 
 #[test]
 fn an_instance_is_put_back_as_part_of_a_call_where_none_is_ready() {
-    let server = Server::with(Config::default().toml("threads = 1\n[server]\nready_per_program = 0"));
+    let server = nothing_ready();
     server.deploy("f", &guest("marks"));
     let (texts, starts) = ask(&server, "/default/f/", 200);
     assert!(texts.iter().all(|text| as_new(text)), "{texts:?}");
@@ -62,7 +67,7 @@ fn an_instance_is_put_back_as_part_of_a_call_where_none_is_ready() {
 
 #[test]
 fn memory_that_one_call_grew_by_much_is_not_kept_for_the_next() {
-    let server = Server::with(Config::default().toml("threads = 1\n[server]\nready_per_program = 0"));
+    let server = nothing_ready();
     server.deploy("f", &guest("marks"));
     for grow in [1, 3, 40, 1, 200, 1, 16, 2] {
         let answer = get(server.ingress, &format!("/default/f/?grow={grow}"));
@@ -72,7 +77,7 @@ fn memory_that_one_call_grew_by_much_is_not_kept_for_the_next() {
 
 #[test]
 fn a_guest_that_keeps_a_handle_is_never_put_back() {
-    let server = Server::with(Config::default().toml("threads = 1\n[server]\nready_per_program = 0"));
+    let server = nothing_ready();
     server.deploy("f", &guest("marks"));
     let (texts, starts) = ask(&server, "/default/f/?keep", 50);
     assert!(texts.iter().all(|text| as_new(text)), "{texts:?}");
@@ -81,7 +86,7 @@ fn a_guest_that_keeps_a_handle_is_never_put_back() {
 
 #[test]
 fn a_guest_that_trapped_is_never_put_back() {
-    let server = Server::with(Config::default().toml("threads = 1\n[server]\nready_per_program = 0"));
+    let server = nothing_ready();
     server.deploy_with("f", &guest("counter"), r#"{"breaker": {"enabled": false}}"#);
     let mut starts = BTreeSet::new();
     for _ in 0..20 {
@@ -97,7 +102,7 @@ fn a_guest_that_trapped_is_never_put_back() {
 
 #[test]
 fn instances_that_are_reused_are_put_back_when_their_count_is_full() {
-    let server = Server::with(Config::default().toml("threads = 1\n[server]\nready_per_program = 0"));
+    let server = nothing_ready();
     server.deploy_with("f", &guest("counter"), r#"{"reuse": {"max_requests": 3}}"#);
     let answers: Vec<_> = (0..9).map(|_| get(server.ingress, "/default/f/")).collect();
     let texts: Vec<_> = answers.iter().map(Answer::text).collect();
@@ -120,7 +125,7 @@ fn an_operator_who_wants_new_instances_gets_them() {
 
 #[test]
 fn after_a_restart_instances_are_put_back_as_before() {
-    let mut server = Server::with(Config::default().toml("threads = 1\n[server]\nready_per_program = 0"));
+    let mut server = nothing_ready();
     server.deploy("f", &guest("marks"));
     server.kill();
     server.start_again();
@@ -145,7 +150,7 @@ fn an_upload_cannot_use_the_names_that_put_instances_back() {
 
 #[test]
 fn an_instance_of_0_3_is_put_back_as_well() {
-    let server = Server::with(Config::default().toml("threads = 1\n[server]\nready_per_program = 0"));
+    let server = nothing_ready();
     server.deploy("f", &guest("many_p3"));
     let (texts, starts) = ask(&server, "/default/f/?do=counter", rounds());
     assert_eq!(texts, BTreeSet::from(["1".to_owned()]));
@@ -156,7 +161,7 @@ fn an_instance_of_0_3_is_put_back_as_well() {
 
 #[test]
 fn a_guest_that_reads_all_its_memory_is_not_put_back_and_answers_as_well() {
-    let server = Server::with(Config::default().toml("threads = 1\n[server]\nready_per_program = 0"));
+    let server = nothing_ready();
     server.deploy("f", &guest("many_p3"));
     let (texts, _) = ask(&server, "/default/f/?do=small", 200);
     assert_eq!(texts, BTreeSet::from(["clean".to_owned()]));
@@ -166,7 +171,7 @@ fn a_guest_that_reads_all_its_memory_is_not_put_back_and_answers_as_well() {
 
 #[test]
 fn a_guest_of_0_3_that_keeps_a_stream_is_never_put_back() {
-    let server = Server::with(Config::default().toml("threads = 1\n[server]\nready_per_program = 0"));
+    let server = nothing_ready();
     server.deploy("f", &guest("many_p3"));
     let (texts, starts) = ask(&server, "/default/f/?do=keep", 50);
     assert_eq!((texts, starts), (BTreeSet::from(["1".to_owned()]), BTreeSet::from(["spawned".to_owned()])));

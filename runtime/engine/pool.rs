@@ -139,7 +139,7 @@ impl Shelf {
     }
 
     /// Takes an instance for a call, or the room to spawn one. `None` when its tenant, or the thread, holds all it may.
-    /// With `fresh` the instance is one that has not answered before.
+    /// With `fresh` the instance is as new.
     pub fn take(&self, program: &Arc<Program>, cpu_ms: u64, fresh: bool) -> Option<Taken> {
         self.calls.set(self.calls.get().wrapping_add(1));
         let mut pools = self.pools.borrow_mut();

@@ -242,8 +242,10 @@ impl Code {
     /// Whether trying to put an instance back is worth it.
     pub(super) fn may_reset(&self) -> bool {
         let spoilt = self.spoilt.load(Relaxed);
-        // Two at once may count as one.
-        self.spoilt.store(spoilt.saturating_sub(1), Relaxed);
+        if spoilt > 0 {
+            // Two at once may count as one. Where nothing is spoilt nothing is written: all threads read this at each call.
+            self.spoilt.store(spoilt - 1, Relaxed);
+        }
         spoilt == 0
     }
 

@@ -25,6 +25,7 @@ use survey::Survey;
 pub const EXPORT: &str = "spawnpoint-reset";
 /// Names that begin so are ours, in components and in their modules.
 pub const RESERVED: &str = "spawnpoint";
+
 /// Wasm pages a memory may begin with. The kernel is asked about each page of it: of 4 MiB in 7 us, and a new instance
 /// costs 11.
 const INITIAL_PAGES: u64 = 64;
