@@ -89,10 +89,13 @@ fn cold_spawned_and_warm_stand_side_by_side() {
     let cold = &report["cold"];
     let starts: Vec<_> =
         cold["starts"].as_array().unwrap().iter().map(|start| start["start"].as_str().unwrap()).collect();
-    // On a busy machine the third call comes before the instance of the second one was put back.
     assert_eq!(starts[..2], ["cold", "spawned"], "{cold}");
+    // On a busy machine the third call comes before the instance of the second one was put back, or so late that none was
+    // kept for it: not each time.
     assert!(starts[2..].iter().all(|start| ["warm", "reset"].contains(start)), "{cold}");
     assert!(starts.len() > 2, "{cold}");
+    let told = server.metric("spawnpoint_optimisations_total", "done");
+    assert!(told >= 1.0, "what was just deployed is measured as it will answer from then on");
     let asked =
         |index: usize| (cold["asked"][index]["dropped"].clone(), cold["asked"][index]["answered"].clone());
     assert_eq!(asked(0), ("program".into(), serde_json::json!({ "cold": 10 })));
@@ -113,8 +116,9 @@ fn cold_spawned_and_warm_stand_side_by_side() {
         }
     }
     let words = bench(&server, &["f", "--cold", "2"]).ok().out;
-    assert!(words.contains("COLD (2)") && words.contains("SPAWNED (2)"), "{words}");
+    assert!(words.contains("COLD (2)") && words.contains("SPAWNED ("), "{words}");
     assert!(words.contains("program dropped: 2 cold"), "{words}");
+    assert!(words.contains("instances dropped: 2 spawned"), "{words}");
 }
 
 #[test]

@@ -4,6 +4,7 @@
 mod cold;
 mod crowd;
 mod error;
+mod pending;
 mod progress;
 mod sheet;
 mod stop;
@@ -158,6 +159,9 @@ async fn measure(
             None => guests.insert(Guests::create(place.client()?.clone()).await?),
         };
         place = place.deployed(guests, &upload).await?;
+    }
+    if let Ok(client) = place.client() {
+        pending::wait(client, 1, stop).await?;
     }
     if args.wants_load() && !stop.is_set() {
         let target = place.target(args).await?;

@@ -152,6 +152,14 @@ impl Client {
 
     /// Makes a call and reads its answer; one without a body is `null`.
     pub(super) async fn call<T: DeserializeOwned>(&self, call: Call) -> anyhow::Result<T> {
+        let (status, bytes) = self.answer(call).await?;
+        let text: &[u8] = if bytes.is_empty() { b"null" } else { &bytes };
+        Ok(serde_json::from_slice(text)
+            .map_err(|_| ClientError::Foreign { origin: self.origin.clone(), status })?)
+    }
+
+    /// Makes a call and reads its answer as it comes, if it went well.
+    pub(super) async fn answer(&self, call: Call) -> anyhow::Result<(StatusCode, Bytes)> {
         let patience = call.patience;
         let mut request = Request::builder()
             .method(call.method)
@@ -175,9 +183,7 @@ impl Client {
         if !status.is_success() {
             return Err(self.refusal(status, &bytes).into());
         }
-        let text: &[u8] = if bytes.is_empty() { b"null" } else { &bytes };
-        Ok(serde_json::from_slice(text)
-            .map_err(|_| ClientError::Foreign { origin: self.origin.clone(), status })?)
+        Ok((status, bytes))
     }
 
     /// Reads all pages of a list, and joins what each holds under `items`.

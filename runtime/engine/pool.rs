@@ -72,6 +72,14 @@ enum Waste {
     Instance(Box<Instance>, Room),
 }
 
+impl Pool {
+    /// All instances that no call has.
+    fn emptied(&mut self) -> impl Iterator<Item = Waste> {
+        let all = self.ready.drain(..).chain(self.reusable.drain(..)).chain(self.used.all().drain(..));
+        all.map(|(instance, room)| Waste::Instance(instance, room))
+    }
+}
+
 impl Taken {
     /// See [`Room::is_greedy`].
     #[must_use]
@@ -154,8 +162,10 @@ impl Shelf {
             queued: false,
         });
         if !Arc::ptr_eq(&pool.program, program) {
-            // Dropped and loaded again: what is made ahead comes from the new one.
+            // Dropped and loaded again: a call that is to be cold must not find what was made ahead of that.
             pool.program = program.clone();
+            self.bin.borrow_mut().extend(pool.emptied());
+            self.work.notify_one();
         }
         if !self.rooms.may(&pool.share) {
             let share = pool.share.clone();
@@ -309,9 +319,8 @@ impl Shelf {
 
     /// Forgets a program: its ready and reusable instances go into the bin, running calls end as they will.
     pub fn forget(&self, program: ProgramId) {
-        if let Some(pool) = self.pools.borrow_mut().remove(&program) {
-            let all = pool.ready.into_iter().chain(pool.reusable).chain(pool.used.into_all());
-            self.bin.borrow_mut().extend(all.map(|(instance, room)| Waste::Instance(instance, room)));
+        if let Some(mut pool) = self.pools.borrow_mut().remove(&program) {
+            self.bin.borrow_mut().extend(pool.emptied());
         }
         self.empty_bin();
     }
@@ -320,8 +329,7 @@ impl Shelf {
     pub fn clear(&self, program: ProgramId) {
         if let Some(pool) = self.pools.borrow_mut().get_mut(&program) {
             pool.sizing.emptied();
-            let all = pool.ready.drain(..).chain(pool.reusable.drain(..)).chain(pool.used.all().drain(..));
-            self.bin.borrow_mut().extend(all.map(|(instance, room)| Waste::Instance(instance, room)));
+            self.bin.borrow_mut().extend(pool.emptied());
         }
         self.empty_bin();
     }

@@ -11,7 +11,7 @@ use http::header::HeaderValue;
 use serde_json::Value;
 
 use super::subject::{Upload, reach};
-use super::{BenchArgs, BenchError, Stop, observed, progress};
+use super::{BenchArgs, BenchError, Stop, observed, pending, progress};
 use crate::admin::wire::{Deployed, Tenant};
 use crate::bench::load::{Measured, Plan};
 use crate::bench::report::{CrowdReport, LoadReport};
@@ -99,6 +99,7 @@ pub(super) async fn compare(
     let began = Instant::now();
     let urls = deploy_all(guests, (upload, functions, distinct), (&args.path, stop)).await?;
     let deploy_seconds = began.elapsed().as_secs_f64();
+    pending::wait(&guests.client, distinct, stop).await?;
     if stop.is_set() {
         return Ok(None);
     }

@@ -39,8 +39,4 @@ impl Used {
     pub(super) fn all(&mut self) -> &mut Vec<(Box<Instance>, Room)> {
         &mut self.all
     }
-
-    pub(super) fn into_all(self) -> Vec<(Box<Instance>, Room)> {
-        self.all
-    }
 }
