@@ -56,6 +56,76 @@ fn an_instance_that_is_put_back_shows_nothing_of_the_call_before() {
 }
 
 #[test]
+fn functions_of_a_tenant_that_were_made_of_one_upload_share_what_is_put_back() {
+    let server = nothing_ready();
+    let wasm = guest("env_echo");
+    for name in ["one", "two", "six"] {
+        let manifest = format!(r#"{{"variables": {{"WHO": "only {name}"}}}}"#);
+        server.deploy_with(name, &wasm, &manifest);
+    }
+    server.optimised();
+    let mut raw = Raw::connect(server.ingress);
+    let mut starts = BTreeSet::new();
+    for n in 0..rounds() {
+        for name in ["one", "two", "six"] {
+            let answer = raw.get(&format!("/default/{name}/")).unwrap_or_else(|| panic!("no answer at {n}"));
+            assert!(answer.text().contains(&format!("WHO=only {name}")), "at {n}: {}", answer.text());
+            assert_eq!(answer.text().matches("only").count(), 1, "at {n}: {}", answer.text());
+            starts.insert(start(&answer).to_owned());
+        }
+    }
+    assert_eq!(starts, put_back());
+    // Whoever was not called yet finds what the others left.
+    server.deploy_with("new", &wasm, r#"{"variables": {"WHO": "only new"}}"#);
+    let answer = server.call("new");
+    assert_eq!(start(&answer), "reset", "{}", answer.text());
+    assert!(answer.text().contains("WHO=only new"), "{}", answer.text());
+    assert_eq!(given_up(&server), 0.0);
+}
+
+#[test]
+fn what_is_put_back_stays_with_its_tenant_its_upload_and_its_limits() {
+    let server = nothing_ready();
+    server.tenant("other");
+    let wasm = guest("marks");
+    server.deploy("f", &wasm);
+    assert_eq!(server.upload_with("other", "f", &wasm, "{}").status, 201);
+    server.deploy("g", &super::support::wasm::stamped(&wasm, "else"));
+    server.deploy_with("h", &wasm, r#"{"limits": {"memory_bytes": 33554432}}"#);
+    server.optimised();
+    let (_, starts) = ask(&server, "/default/f/", 20);
+    assert!(starts.contains("reset"), "{starts:?}");
+    for other in ["/other/f/", "/default/g/", "/default/h/"] {
+        let answer = get(server.ingress, other);
+        assert_eq!((answer.status, start(&answer)), (200, "spawned"), "{other}: {}", answer.text());
+        assert_eq!(start(&get(server.ingress, "/default/f/")), "reset", "that was there all along");
+    }
+}
+
+#[test]
+fn a_function_that_is_made_cold_takes_nothing_of_others() {
+    let server = nothing_ready();
+    for name in ["f", "g"] {
+        server.deploy(name, &guest("marks"));
+    }
+    server.optimised();
+    for _ in 0..20 {
+        for name in ["f", "g"] {
+            assert_eq!(server.call(name).status, 200);
+        }
+    }
+    assert_eq!(start(&server.call("f")), "reset");
+    let path = "/v1/tenants/default/functions/f/cold";
+    let json = [("content-type", "application/json")];
+    for (what, expected) in [("program", "cold"), ("instances", "spawned")] {
+        let body = format!(r#"{{"drop": "{what}"}}"#);
+        assert_eq!(server.admin("POST", path, &json, body.as_bytes()).status, 200);
+        assert_eq!(start(&server.call("f")), expected);
+    }
+    assert_eq!(start(&server.call("f")), "reset");
+}
+
+#[test]
 fn an_instance_is_put_back_as_part_of_a_call_where_none_is_ready() {
     let server = nothing_ready();
     server.deploy("f", &guest("marks"));

@@ -21,7 +21,7 @@ use super::sizing::Sizing;
 use super::ticker::Pulse;
 use crate::host::account::Budget;
 use crate::host::meter::now_ns;
-use used::Used;
+use used::{AllUsed, Used};
 
 /// Bytes that an instance may have grown to and still be dropped on the thread that answers calls, whatever it did. What
 /// is above goes back to the kernel page by page, if it was touched; a short call has no time to touch much.
@@ -35,6 +35,7 @@ pub struct Shelf {
     away: RefCell<Vec<(Room, Arc<Gone>)>>,
     bounds: Bounds,
     pools: RefCell<HashMap<ProgramId, Pool>>,
+    used: AllUsed,
     bin: RefCell<Vec<Waste>>,
     /// Room for instances, and who waits for it.
     rooms: Rc<Rooms>,
@@ -60,7 +61,8 @@ struct Pool {
     share: Rc<Share>,
     ready: Vec<(Box<Instance>, Room)>,
     reusable: Vec<(Box<Instance>, Room)>,
-    used: Used,
+    /// Those it shares with others of its tenant that run the same.
+    used: Rc<RefCell<Used>>,
     sizing: Sizing,
     queued: bool,
 }
@@ -73,11 +75,23 @@ enum Waste {
 }
 
 impl Pool {
-    /// All instances that no call has.
+    /// All instances that no call has, and that one of its could have.
     fn emptied(&mut self) -> impl Iterator<Item = Waste> {
-        let all = self.ready.drain(..).chain(self.reusable.drain(..)).chain(self.used.all().drain(..));
+        let used = std::mem::take(self.used.borrow_mut().all());
+        let all = self.ready.drain(..).chain(self.reusable.drain(..)).chain(used);
         all.map(|(instance, room)| Waste::Instance(instance, room))
     }
+}
+
+/// What a call is to have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// Whatever there is.
+    Any,
+    /// An instance as new: none that is reused.
+    AsNew,
+    /// One that is made for it: its program was not there before.
+    Cold,
 }
 
 impl Taken {
@@ -115,6 +129,7 @@ impl Shelf {
             away: RefCell::default(),
             bounds,
             pools: RefCell::default(),
+            used: AllUsed::default(),
             bin: RefCell::default(),
             rooms: Rooms::new(bounds.live, budget),
             calls: Cell::new(0),
@@ -147,38 +162,44 @@ impl Shelf {
     }
 
     /// Takes an instance for a call, or the room to spawn one. `None` when its tenant, or the thread, holds all it may.
-    /// With `fresh` the instance is as new.
-    pub fn take(&self, program: &Arc<Program>, cpu_ms: u64, fresh: bool) -> Option<Taken> {
+    pub fn take(&self, program: &Arc<Program>, cpu_ms: u64, wish: Wish) -> Option<Taken> {
         self.calls.set(self.calls.get().wrapping_add(1));
         let mut pools = self.pools.borrow_mut();
-        let pool = pools.entry(program.id).or_insert_with(|| Pool {
-            program: program.clone(),
-            cpu_ms,
-            share: self.rooms.share(&program.grant.account),
-            ready: Vec::new(),
-            reusable: Vec::new(),
-            used: Used::default(),
-            sizing: Sizing::new(self.bounds.ready_per_program),
-            queued: false,
+        let pool = pools.entry(program.id).or_insert_with(|| {
+            let share = self.rooms.share(&program.grant.account);
+            Pool {
+                program: program.clone(),
+                cpu_ms,
+                used: self.used.of(program, &share),
+                share,
+                ready: Vec::new(),
+                reusable: Vec::new(),
+                sizing: Sizing::new(self.bounds.ready_per_program),
+                queued: false,
+            }
         });
         if !Arc::ptr_eq(&pool.program, program) {
-            // Dropped and loaded again: a call that is to be cold must not find what was made ahead of that.
-            pool.program = program.clone();
+            // Dropped and loaded again: what is made ahead comes from the new one.
             self.bin.borrow_mut().extend(pool.emptied());
             self.work.notify_one();
+            pool.program = program.clone();
+            pool.used = self.used.of(program, &pool.share);
         }
         if !self.rooms.may(&pool.share) {
             let share = pool.share.clone();
             drop(pools);
             return self.squeeze(&share).then(|| Taken::Nothing(self.rooms.room(&share)));
         }
-        if let Some((instance, mut room)) = pool.reusable.pop_if(|_| !fresh) {
+        if let Some((instance, mut room)) = pool.reusable.pop_if(|_| wish == Wish::Any) {
             room.engage();
             return Some(Taken::Reused(instance, room));
         }
         // The newest one: its memory is the warmest.
-        let ready = pool.ready.pop();
-        pool.sizing.called(ready.is_some(), now_ms());
+        let ready = pool.ready.pop_if(|_| wish != Wish::Cold);
+        let now = now_ms();
+        pool.sizing.called(ready.is_some(), now);
+        let mut used = pool.used.borrow_mut();
+        used.called(now);
         if !pool.queued {
             pool.queued = true;
             self.wanted.borrow_mut().push_back(program.id);
@@ -187,10 +208,13 @@ impl Shelf {
             room.engage();
             return Some(Taken::Ready(instance, room));
         }
-        if let Some((instance, mut room)) = pool.used.pop() {
+        if wish != Wish::Cold
+            && let Some((instance, mut room)) = used.pop(program)
+        {
             room.engage();
             return Some(Taken::Used(instance, room));
         }
+        drop(used);
         if !self.rooms.is_full() {
             return Some(Taken::Nothing(self.rooms.room(&pool.share)));
         }
@@ -220,12 +244,17 @@ impl Shelf {
     /// Gives up half of what nobody uses of each program of these tenants.
     fn shed(&self, whose: impl Fn(&Share) -> bool) {
         let mut waste = Vec::new();
+        // The oldest: their memory is the coldest.
+        let mut half = |idle: &mut Vec<_>| waste.extend(idle.drain(..idle.len().div_ceil(2)));
         for pool in self.pools.borrow_mut().values_mut().filter(|pool| whose(&pool.share)) {
-            for idle in [&mut pool.ready, &mut pool.reusable, pool.used.all()] {
-                // The oldest: their memory is the coldest.
-                waste.extend(idle.drain(..idle.len().div_ceil(2)));
-            }
+            half(&mut pool.ready);
+            half(&mut pool.reusable);
         }
+        self.used.each(|used| {
+            if whose(used.share()) {
+                half(used.all());
+            }
+        });
         self.bin
             .borrow_mut()
             .extend(waste.into_iter().map(|(instance, room)| Waste::Instance(instance, room)));
@@ -262,13 +291,13 @@ impl Shelf {
     pub fn retire(&self, program: ProgramId, (mut instance, mut room): (Box<Instance>, Room), group: Group) {
         // Its room counts as taken until it is dropped: as for one that is made ahead, there has to be some left.
         if self.rooms.may_ahead()
-            && let Some(pool) = self.pools.borrow_mut().get_mut(&program)
-            && pool.sizing.is_frequent()
-            && pool.used.has_room()
-            && instance.retire(&pool.program)
+            && let Some(pool) = self.pools.borrow().get(&program)
+            && let mut used = pool.used.borrow_mut()
+            && used.wants(&instance)
+            && instance.retire()
         {
             room.rest();
-            pool.used.push(instance, room);
+            used.push(instance, room);
             self.work.notify_one();
             return;
         }

@@ -306,11 +306,6 @@ impl Program {
         }
     }
 
-    /// Whether an instance runs this very code, and not what was loaded before it.
-    pub(super) fn made(&self, instance: &Instance) -> bool {
-        Arc::ptr_eq(&self.code, &instance.code)
-    }
-
     /// Notes where a guest of this program was when it failed.
     pub(super) fn failed(&self, error: &wasmtime::Error, meter: &Meter) {
         meter.failed_at(verdict::backtrace(error, self.code.moves.as_ref()));

@@ -12,42 +12,61 @@ const IDLE_MS: u64 = 10_000;
 /// thousands of such programs most would go as they came.
 const SOON_MS: u64 = 1_000;
 
+/// How calls follow each other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pace {
+    last_call_ms: Option<u64>,
+    /// Whether that came soon after the one before.
+    soon: bool,
+}
+
 /// The demand for ready instances of one program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sizing {
     target: u32,
     most: u32,
-    last_call_ms: Option<u64>,
-    /// Whether that came soon after the one before.
-    soon: bool,
+    pace: Pace,
     failing: bool,
+}
+
+impl Pace {
+    /// A call came.
+    pub fn called(&mut self, now_ms: u64) {
+        self.soon = self.is_within(SOON_MS, now_ms);
+        self.last_call_ms = Some(now_ms);
+    }
+
+    /// Whether they come so often that what a call leaves is worth keeping for the next one.
+    #[must_use]
+    pub fn is_frequent(&self) -> bool {
+        self.soon
+    }
+
+    /// Whether the last one was so long ago that the next one is not near.
+    #[must_use]
+    pub fn is_past(&self, now_ms: u64) -> bool {
+        !self.is_within(SOON_MS, now_ms)
+    }
+
+    /// Whether there was a call within so long.
+    fn is_within(&self, ms: u64, now_ms: u64) -> bool {
+        self.last_call_ms.is_some_and(|last| now_ms.saturating_sub(last) < ms)
+    }
 }
 
 impl Sizing {
     /// Nobody has called yet, so nothing is kept. `most` bounds the target for good.
     #[must_use]
     pub fn new(most: u32) -> Self {
-        Self { target: 0, most, last_call_ms: None, soon: false, failing: false }
+        Self { target: 0, most, pace: Pace::default(), failing: false }
     }
 
     /// A call came; `found` says whether a ready instance was there for it.
     pub fn called(&mut self, found: bool, now_ms: u64) {
-        self.soon = self.is_within(SOON_MS, now_ms);
-        self.last_call_ms = Some(now_ms);
-        if !found && self.soon {
+        self.pace.called(now_ms);
+        if !found && self.pace.is_frequent() {
             self.target = self.target.saturating_add(1).min(self.most);
         }
-    }
-
-    /// Whether it is called so often that what a call leaves is worth keeping for the next one.
-    #[must_use]
-    pub fn is_frequent(&self) -> bool {
-        self.soon
-    }
-
-    /// Whether there was a call within so long.
-    fn is_within(&self, ms: u64, now_ms: u64) -> bool {
-        self.last_call_ms.is_some_and(|last| now_ms.saturating_sub(last) < ms)
     }
 
     /// An instance was made ahead, or start-up failed: a guest that cannot start is not tried again ahead of
@@ -70,9 +89,9 @@ impl Sizing {
     /// Called about once a second: halves the target of an idle program. Returns whether there is nothing left to keep
     /// or to remember.
     pub fn settle(&mut self, now_ms: u64) -> bool {
-        if !self.is_within(IDLE_MS, now_ms) {
+        if !self.pace.is_within(IDLE_MS, now_ms) {
             self.target /= 2;
         }
-        self.target == 0 && !self.is_within(SOON_MS, now_ms)
+        self.target == 0 && self.pace.is_past(now_ms)
     }
 }

@@ -11,7 +11,7 @@ use hyper::body::Incoming;
 use super::asked::{Asked, keep};
 use super::service::{Answered, Calling, Failure, Tell};
 use super::visit::Visit;
-use crate::engine::pool::Taken;
+use crate::engine::pool::{Taken, Wish};
 use crate::host::meter::now_ns;
 use crate::model::outcome::Rejection;
 use crate::model::retry::RetryBudget;
@@ -68,7 +68,7 @@ pub(super) async fn twice(
     };
     let in_time = now_ns() < visit.phases.began + limits.wall_ms * 1_000_000;
     let may = outcome.row().again && in_time && budget.is_some_and(RetryBudget::spend);
-    let taken = if may { call.desk.shelf.take(&call.program, limits.cpu_ms, true) } else { None };
+    let taken = if may { call.desk.shelf.take(&call.program, limits.cpu_ms, Wish::AsNew) } else { None };
     let Some(taken) = taken else {
         return Err((Failure::Failed(outcome), flight));
     };

@@ -23,7 +23,7 @@ use super::{Face, head, retry};
 use crate::deploy::live::Live;
 use crate::engine::lanes::Group;
 use crate::engine::lease::{Lease, Terms};
-use crate::engine::pool::{Shelf, Taken};
+use crate::engine::pool::{Shelf, Taken, Wish};
 use crate::engine::program::Program;
 use crate::host::meter::{Meter, now_ns};
 use crate::model::heaviness::Expected;
@@ -114,7 +114,8 @@ async fn respond(desk: &Rc<Desk>, link: &Link, visit: &mut Visit, request: Reque
         // Boxed, so that a request whose program is at hand carries nothing of it.
         None => Box::pin(load(desk, visit, &live)).await.map_err(refused)?,
     };
-    let taken = match desk.shelf.take(&program, live.limits.cpu_ms, false) {
+    let wish = if cold { Wish::Cold } else { Wish::Any };
+    let taken = match desk.shelf.take(&program, live.limits.cpu_ms, wish) {
         Some(taken) => taken,
         None => Box::pin(desk.shelf.wait(&program)).await.ok_or(Rejection::Overloaded).map_err(refused)?,
     };

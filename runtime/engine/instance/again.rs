@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use wasmtime::component::{self, ComponentExportIndex, TypedFunc};
 
-use super::{Instance, Program};
+use super::Instance;
+use crate::host::Grant;
 
 /// The guest's own function that puts it back; looked up when it is called first.
 pub(in crate::engine) enum Resetter {
@@ -17,14 +18,13 @@ pub(in crate::engine) enum Resetter {
 const GROWN: usize = 1 << 20;
 
 impl Instance {
-    /// Has it account for another call, if it can be put back before that: it is one that ended cleanly, holds nothing of
-    /// the host's and has not grown too large. What it did until now is on the old account. Returns whether it can.
-    pub fn retire(&mut self, program: &Program) -> bool {
+    /// Whether it can be put back before it answers again: it is one that ended cleanly, holds nothing of the host's and has
+    /// not grown too large.
+    pub fn retire(&mut self) -> bool {
         // What a 0.3 guest has left behind of tasks, streams and what waits for them.
         let tasks = self.store.concurrent_resource_table().is_some_and(|table| !table.is_empty());
         let data = self.store.data();
         if tasks
-            || !program.made(self)
             || self.resetter.is_none()
             || !data.is_bare()
             || data.memory.used() > self.began_with + GROWN
@@ -32,10 +32,14 @@ impl Instance {
         {
             return false;
         }
-        self.meter = Arc::default();
-        self.store.data_mut().renew(&program.grant, self.meter.clone());
         self.used = true;
         true
+    }
+
+    /// Has it account for another call, of a function that gives it this. What it did until now is on the old account.
+    pub fn renew(&mut self, grant: &Grant) {
+        self.meter = Arc::default();
+        self.store.data_mut().renew(grant, self.meter.clone());
     }
 
     /// Readies it for a call: puts it back if one has left its traces. `None` if that failed, and it is gone.

@@ -96,7 +96,7 @@ impl Shelf {
             if let Some(pool) = pools.get_mut(&id) {
                 let lacks = (pool.ready.len() as u64) < u64::from(pool.sizing.target());
                 if lacks && pool.reusable.is_empty() {
-                    let again = pool.used.pop().map(|(instance, room)| Ahead::Again(instance, room));
+                    let again = pool.used.borrow_mut().pop(&pool.program).map(|(instance, room)| Ahead::Again(instance, room));
                     let may = || self.rooms.may_ahead().then(|| Ahead::New(self.rooms.ahead(&pool.share)));
                     if let Some(ahead) = again.or_else(may) {
                         return Some((id, pool.program.clone(), pool.cpu_ms, ahead));
@@ -116,15 +116,16 @@ impl Shelf {
             self.shed(|_| true);
         }
         let mut bin = self.bin.borrow_mut();
+        self.used.each(|used| {
+            bin.extend(used.settle(now).map(|(instance, room)| Waste::Instance(instance, room)));
+        });
         self.pools.borrow_mut().retain(|_, pool| {
             let idle = pool.sizing.settle(now);
             let keep = pool.sizing.target() as usize;
             while pool.ready.len() > keep {
                 bin.extend(pool.ready.pop().map(|(instance, room)| Waste::Instance(instance, room)));
             }
-            bin.extend(pool.used.spare().map(|(instance, room)| Waste::Instance(instance, room)));
             if idle {
-                bin.extend(pool.used.all().drain(..).map(|(instance, room)| Waste::Instance(instance, room)));
                 bin.extend(pool.reusable.drain(..).map(|(instance, room)| Waste::Instance(instance, room)));
             }
             !idle || pool.queued

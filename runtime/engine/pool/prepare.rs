@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 
-use super::used::Used;
 use super::{Pool, Shelf};
 use crate::engine::program::{Program, ProgramId};
 
@@ -17,10 +16,10 @@ impl Shelf {
         let pool = Pool {
             program: new.clone(),
             cpu_ms: pool.cpu_ms,
+            used: self.used.of(new, &pool.share),
             share: pool.share.clone(),
             ready: Vec::new(),
             reusable: Vec::new(),
-            used: Used::default(),
             sizing: pool.sizing,
             queued: true,
         };
