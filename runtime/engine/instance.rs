@@ -20,6 +20,7 @@ use super::program::{Code, Guest, Program, ProgramId, SpawnError};
 use super::ticker::Pulse;
 use crate::host::HostState;
 use crate::host::meter::Meter;
+use crate::model::version::Handler;
 pub(super) use again::Resetter;
 
 /// One store with one guest in it.
@@ -144,7 +145,13 @@ impl Call {
         B: http_body::Body<Data = bytes::Bytes, Error = wasmtime_wasi_http::Error> + Send + 'static,
     {
         let (head_tx, head) = oneshot::channel();
-        let (body_sent, sent) = oneshot::channel();
+        let (body_sent, sent) = match program.code.handler() {
+            Handler::Http02 => (None, None),
+            Handler::Http03 => {
+                let (body_sent, sent) = oneshot::channel();
+                (Some(body_sent), Some(sent))
+            }
+        };
         let Invocation { instance, request, cpu_ms, meter } = invocation;
         meter.arm(cpu_ms);
         let account = meter.clone();
@@ -174,7 +181,7 @@ impl Call {
             }
         });
         let run = Run { future, meter: meter.clone(), program: id, interrupted: false };
-        Self { place: Place::Light(run), meter, head: Some(head), body_sent: Some(body_sent) }
+        Self { place: Place::Light(run), meter, head: Some(head), body_sent }
     }
 
     /// Runs the guest until it waits, yields or ends; in the heavy lane, looks whether it has ended.
@@ -318,7 +325,7 @@ impl Instance {
         &mut self,
         request: Request<B>,
         head: oneshot::Sender<Answer>,
-        sent: oneshot::Receiver<()>,
+        sent: Option<oneshot::Receiver<()>>,
     ) -> wasmtime::Result<()>
     where
         B: http_body::Body<Data = bytes::Bytes, Error = wasmtime_wasi_http::Error> + Send + 'static,
@@ -344,7 +351,7 @@ impl Instance {
                             }
                             Err(code) => Err(format!("{code:?}")),
                         };
-                        if head.send(answer).is_ok() {
+                        if let (Ok(()), Some(sent)) = (head.send(answer), sent) {
                             // The guest's own tasks write the body; they live as long as this closure.
                             let _ = sent.await;
                         }
