@@ -21,6 +21,14 @@ pub fn thread<T: Send + 'static>(
     Builder::new().name(name.to_owned()).spawn(body)
 }
 
+/// Lowers the priority of the calling thread, and of what it starts.
+pub fn step_back(nice: i32) {
+    let thread = rustix::thread::gettid();
+    if let Err(error) = rustix::process::setpriority_process(Some(thread), nice) {
+        tracing::warn!(%error, "work that ought to step back runs at the priority of all");
+    }
+}
+
 /// Starts a task on the calling thread's local set; it ends with the set.
 #[expect(clippy::disallowed_methods, reason = "this is the one place that spawns")]
 pub fn local(body: impl Future<Output = ()> + 'static) {

@@ -4,6 +4,7 @@
 mod child;
 mod frame;
 mod hash;
+mod start;
 #[cfg(test)]
 pub(in crate::engine) mod tests;
 
@@ -26,6 +27,7 @@ pub(in crate::engine) use child::read_upload;
 pub use child::{ChildLimits, SUBCOMMAND, child_main};
 pub use frame::Facts;
 pub use hash::{EngineHash, EngineHashError, engine_hash};
+pub(in crate::engine) use start::start;
 
 use crate::engine::componentize::Code;
 use crate::faults;
@@ -40,6 +42,9 @@ pub struct Compiler {
     arguments: Vec<OsString>,
     wall: Duration,
     permits: Arc<Semaphore>,
+    /// How many of those there are, and cores for all.
+    compiles: usize,
+    cores: usize,
     /// Compilations that somebody waits for, those that wait for a permit included.
     urgent: Arc<watch::Sender<usize>>,
 }
@@ -153,6 +158,8 @@ pub(in crate::engine) const NICE: i32 = 10;
 const NICEST: i32 = 19;
 /// How much longer that may take: on a machine without idle time it hardly runs. Its CPU time is bounded as any other's.
 const LONGER: u32 = 10;
+/// Tells a child how many threads to compile with; what compiles reads it by itself.
+const THREADS: &str = "RAYON_NUM_THREADS";
 /// Has a child compile quickly.
 pub const FAST: &str = "--fast";
 /// How long an optimisation steps aside for compilations that somebody waits for. Who keeps the compiler busy must not
@@ -180,6 +187,8 @@ impl Compiler {
             .arguments_of(SUBCOMMAND),
             wall: Duration::from_millis(limits.compile_wall_ms),
             permits: Arc::new(Semaphore::new(limits.compiles.max(1) as usize)),
+            compiles: limits.compiles.max(1) as usize,
+            cores: std::thread::available_parallelism().map_or(1, usize::from),
             urgent: Arc::default(),
         }
     }
@@ -196,7 +205,9 @@ impl Compiler {
             source: None,
         })?;
         let more = (tier == Tier::Fast).then_some(FAST);
-        self.run(wasm, more.as_slice(), self.wall).await
+        // Threads beyond the cores there are would only take turns with each other, and with those that answer calls.
+        let others = self.compiles.saturating_sub(self.permits.available_permits()).max(1);
+        self.run(wasm, (more.as_slice(), self.cores.div_ceil(others)), self.wall).await
     }
 
     /// As [`Compiler::compile`], for speed, and for nobody who waits: begins when nobody does, takes no permit from those
@@ -209,11 +220,17 @@ impl Compiler {
         // Whichever of the two ends the wait: it is time.
         let _ = tokio::time::timeout(STEP_ASIDE, urgent.wait_for(|waiting| *waiting == 0)).await;
         faults::at("optimise.spawn").map_err(|e| CompileError::host("its child could not be started", e))?;
-        self.run(wasm, &["--nice", &NICEST.to_string()], self.wall * LONGER).await
+        let more = ["--nice", &NICEST.to_string()];
+        self.run(wasm, (&more, self.cores.div_ceil(2)), self.wall * LONGER).await
     }
 
-    async fn run(&self, wasm: Wasm, more: &[&str], wall: Duration) -> Result<Compiled, CompileError> {
-        let (mut child, bytes) = self.spawn(wasm, more)?;
+    async fn run(
+        &self,
+        wasm: Wasm,
+        (more, threads): (&[&str], usize),
+        wall: Duration,
+    ) -> Result<Compiled, CompileError> {
+        let (mut child, bytes) = self.spawn(wasm, (more, threads)).await?;
         // The wait for a permit is not the upload's fault; from here on, it is.
         let Ok(ended) = tokio::time::timeout(wall, converse(&mut child, bytes)).await else {
             child.kill().await.map_err(|e| CompileError::host("its child could not be killed", e))?;
@@ -223,15 +240,20 @@ impl Compiler {
         ended.judge()
     }
 
-    fn spawn(&self, wasm: Wasm, more: &[&str]) -> Result<(Child, Bytes), CompileError> {
+    async fn spawn(
+        &self,
+        wasm: Wasm,
+        (more, threads): (&[&str], usize),
+    ) -> Result<(Child, Bytes), CompileError> {
         let (stdin, bytes) = match wasm {
             Wasm::Bytes(bytes) => (Stdio::piped(), bytes),
             Wasm::File(file) => (Stdio::from(file), Bytes::new()),
         };
         let not_started = |e| CompileError::host("its child could not be started", e);
         faults::at("compile.spawn").map_err(not_started)?;
-        let child = command(&self.exe, &self.arguments, stdin).args(more).spawn().map_err(not_started)?;
-        Ok((child, bytes))
+        let mut command = command(&self.exe, &self.arguments, stdin);
+        command.args(more).env(THREADS, threads.to_string());
+        Ok((start(command).await.map_err(not_started)?, bytes))
     }
 }
 

@@ -13,6 +13,7 @@ use tokio::sync::{Notify, oneshot};
 use super::instance::{Ended, Run};
 use super::ticker::{Pulse, Ticker};
 use crate::model::turns::Turns;
+use crate::tasks;
 
 /// Ticks after which a call leaves the thread that took it.
 pub const LIGHT_TICKS: u32 = 2;
@@ -107,9 +108,9 @@ impl HeavyLane {
         });
         for index in 0..threads {
             let (queue, pulse, timers) = (queue.clone(), ticker.pulse(), timers.clone());
-            crate::tasks::thread(&format!("heavy-{index}"), move || {
+            tasks::thread(&format!("heavy-{index}"), move || {
                 let _timers = timers.enter();
-                give_way();
+                tasks::step_back(NICE);
                 queue.work(&pulse);
             })?;
         }
@@ -147,14 +148,6 @@ impl HeavyLane {
         });
         self.0.push(job.clone());
         job
-    }
-}
-
-/// Lowers the priority of the calling thread.
-fn give_way() {
-    let thread = rustix::thread::gettid();
-    if let Err(error) = rustix::process::setpriority_process(Some(thread), NICE) {
-        tracing::warn!(%error, "heavy calls run at the same priority as light ones");
     }
 }
 

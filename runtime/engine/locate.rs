@@ -20,7 +20,7 @@ use tokio::sync::Semaphore;
 
 pub use child::{SUBCOMMAND, child_main};
 
-use super::compile::{ChildLimits, NICE, command};
+use super::compile::{ChildLimits, NICE, command, start};
 use crate::faults;
 use crate::model::limits::ServerLimits;
 use crate::model::place::{PLACES, Place};
@@ -85,8 +85,9 @@ impl Locator {
     /// The machine's: no process, no pipe, or so busy that the child was not done in time.
     pub async fn locate(&self, wasm: File, offsets: &[u64]) -> io::Result<Located> {
         faults::at("locate.spawn")?;
-        let mut child =
-            command(&self.exe, &self.arguments(offsets), Stdio::from(wasm)).stderr(Stdio::null()).spawn()?;
+        let mut command = command(&self.exe, &self.arguments(offsets), Stdio::from(wasm));
+        command.stderr(Stdio::null());
+        let mut child = start(command).await?;
         let stdout = child.stdout.take();
         let heard = async {
             let mut text = Vec::new();

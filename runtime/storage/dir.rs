@@ -6,8 +6,16 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
+
+/// How long the lock is waited for, and how often it is tried. A server that has just ended, however it did, may have been
+/// starting a child: between its fork and its first instruction that one holds what its parent held, on a busy machine for
+/// longer than it takes to start the next server.
+const PATIENCE: Duration = Duration::from_secs(2);
+const AGAIN: Duration = Duration::from_millis(20);
 
 /// The locked data directory; whoever holds one of these knows that no other process writes there.
 /// The lock ends with the last clone, and with the process however it ends.
@@ -17,7 +25,7 @@ pub struct DataDir(Arc<Held>);
 #[derive(Debug)]
 struct Held {
     path: PathBuf,
-    // Held for its lock alone. Rust opens with O_CLOEXEC, so a child process never inherits it.
+    // Held for its lock alone. Rust opens with O_CLOEXEC, so a child process lets go of it when it begins to run.
     _lock: File,
 }
 
@@ -49,10 +57,11 @@ pub struct FileError {
 }
 
 impl DataDir {
-    /// Makes the directory if it is missing and takes its lock. Blocks; called once, at start.
+    /// Makes the directory if it is missing and takes its lock. Blocks, for two seconds if somebody else has it; called once,
+    /// at start.
     ///
     /// # Errors
-    /// [`DataDirError::DataDirInUse`] if another process holds it.
+    /// [`DataDirError::DataDirInUse`] if another process holds it for longer.
     pub fn open(path: &Path) -> Result<Self, DataDirError> {
         make_folder(path)?;
         // Absolute, so that a later change of the working directory changes nothing.
@@ -65,10 +74,14 @@ impl DataDir {
             .mode(0o600)
             .open(&file)
             .map_err(FileError::of("open", &file))?;
-        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Self(Arc::new(Held { path, _lock: lock }))),
-            Err(rustix::io::Errno::WOULDBLOCK) => Err(DataDirError::DataDirInUse { path }),
-            Err(errno) => Err(FileError::of("lock", &file)(errno.into()).into()),
+        let until = Instant::now() + PATIENCE;
+        loop {
+            match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => return Ok(Self(Arc::new(Held { path, _lock: lock }))),
+                Err(Errno::WOULDBLOCK) if Instant::now() < until => std::thread::sleep(AGAIN),
+                Err(Errno::WOULDBLOCK) => return Err(DataDirError::DataDirInUse { path }),
+                Err(errno) => return Err(FileError::of("lock", &file)(errno.into()).into()),
+            }
         }
     }
 

@@ -31,6 +31,8 @@ fn scripted(script: &str) -> Compiler {
         arguments: vec!["-c".into(), script.into()],
         wall: Duration::from_secs(20),
         permits: Arc::new(Semaphore::new(1)),
+        compiles: 1,
+        cores: 4,
         urgent: Arc::default(),
     }
 }
@@ -78,9 +80,9 @@ async fn the_upload_reaches_the_child_from_memory_and_from_a_file() {
 }
 
 #[tokio::test]
-async fn a_child_has_no_environment_and_stands_at_the_root() {
-    let script = format!("echo '{}'; pwd; env | grep -cv -e ^PWD= -e ^_= -e ^SHLVL=; true", header(4));
-    assert_eq!(outcome(&script).await.unwrap().artifact, b"/\n0\n");
+async fn a_child_knows_how_many_threads_it_has_and_nothing_else_and_stands_at_the_root() {
+    let script = format!("echo '{}'; pwd; env | grep -v -e ^PWD= -e ^_= -e ^SHLVL=; true", header(22));
+    assert_eq!(outcome(&script).await.unwrap().artifact, b"/\nRAYON_NUM_THREADS=4\n");
 }
 
 #[tokio::test]
@@ -222,4 +224,32 @@ async fn an_optimisation_waits_for_who_waits_and_takes_nobodys_permit() {
     assert!(deploy.await.is_ok());
     let _permit = compiler.permits.acquire().await.unwrap();
     assert_eq!(later.await.unwrap().artifact, b"hello");
+}
+
+#[tokio::test]
+async fn a_child_has_stepped_back_before_it_runs() {
+    let children = (0..8).map(|_| async {
+        let mut shell = command(
+            Path::new("/bin/sh"),
+            &["-c".into(), "read -r stat < /proc/$$/stat; set -- $stat; shift 18; echo $1".into()],
+            Stdio::null(),
+        );
+        shell.stderr(Stdio::null());
+        start(shell).await.unwrap().wait_with_output().await.unwrap()
+    });
+    for output in futures_util::future::join_all(children).await {
+        assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), NICE.to_string());
+    }
+}
+
+#[tokio::test]
+async fn a_compilation_beside_another_takes_its_part_of_the_cores() {
+    let mut compiler = scripted("echo $RAYON_NUM_THREADS >&2; exit 1");
+    (compiler.permits, compiler.compiles) = (Arc::new(Semaphore::new(2)), 2);
+    let told = |ended: Result<Compiled, CompileError>| ended.unwrap_err().log().trim().to_owned();
+    let wasm = || Wasm::Bytes(Bytes::new());
+    assert_eq!(told(compiler.compile(wasm(), Tier::Fast).await), "4");
+    assert_eq!(told(compiler.optimise(wasm()).await), "2", "nobody waits for it");
+    let _other = compiler.permits.clone().acquire_owned().await.unwrap();
+    assert_eq!(told(compiler.compile(wasm(), Tier::Fast).await), "2");
 }

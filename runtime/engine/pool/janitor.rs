@@ -96,7 +96,11 @@ impl Shelf {
             if let Some(pool) = pools.get_mut(&id) {
                 let lacks = (pool.ready.len() as u64) < u64::from(pool.sizing.target());
                 if lacks && pool.reusable.is_empty() {
-                    let again = pool.used.borrow_mut().pop(&pool.program).map(|(instance, room)| Ahead::Again(instance, room));
+                    let again = pool
+                        .used
+                        .borrow_mut()
+                        .pop(&pool.program)
+                        .map(|(instance, room)| Ahead::Again(instance, room));
                     let may = || self.rooms.may_ahead().then(|| Ahead::New(self.rooms.ahead(&pool.share)));
                     if let Some(ahead) = again.or_else(may) {
                         return Some((id, pool.program.clone(), pool.cpu_ms, ahead));
