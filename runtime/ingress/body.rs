@@ -51,6 +51,8 @@ pub struct GuestBody {
     turn_at: u64,
     /// Until when others have theirs.
     pause: Option<Pin<Box<Sleep>>>,
+    /// Whether what was gathered has gone out.
+    begun: bool,
     left: u64,
     declared: Option<u64>,
     body_ended: bool,
@@ -114,6 +116,7 @@ impl GuestBody {
             sent: 0,
             turn_at: 0,
             pause: None,
+            begun: false,
             left: limit,
             declared,
             body_ended: false,
@@ -195,14 +198,18 @@ impl GuestBody {
             // One for each turn: however much its tenant uses elsewhere, a download gets on.
             self.pause = None;
         }
-        if self.sent - self.turn_at < TURN {
+        if self.sent - self.turn_at >= TURN {
+            self.turn_at = self.sent;
+            self.flight.charge(TURN_NS);
+            if self.flight.is_greedy() {
+                return self.pause.insert(Box::pin(sleep(PAUSE))).as_mut().poll(cx);
+            }
+        } else if self.begun {
             return Poll::Ready(());
         }
-        self.turn_at = self.sent;
-        self.flight.charge(TURN_NS);
-        if self.flight.is_greedy() {
-            return self.pause.insert(Box::pin(sleep(PAUSE))).as_mut().poll(cx);
-        }
+        // hyper throws away what it has not yet sent, the head included, when a body breaks off: a guest that fails next must
+        // not leave its client without an answer.
+        self.begun = true;
         // Its first poll has the task woken once the thread has looked for what came in meanwhile.
         std::pin::pin!(tokio::task::yield_now()).poll(cx)
     }
