@@ -1,5 +1,5 @@
 //! Compiles uploads in short-lived children of the same binary, under limits, and says which engine the result fits.
-//! Must never compile or parse an upload in this process, and must give the child no key, no folder and no environment.
+//! Must never compile or parse an upload in this process, and must give the child no key, no folder and nothing of the environment.
 
 mod child;
 mod frame;
@@ -205,7 +205,8 @@ impl Compiler {
             source: None,
         })?;
         let more = (tier == Tier::Fast).then_some(FAST);
-        // Threads beyond the cores there are would only take turns with each other, and with those that answer calls.
+        // More threads than cores would only take turns with each other, and with those that answer calls. One that is alone
+        // has all cores, and keeps them when another comes.
         let others = self.compiles.saturating_sub(self.permits.available_permits()).max(1);
         self.run(wasm, (more.as_slice(), self.cores.div_ceil(others)), self.wall).await
     }
@@ -230,7 +231,10 @@ impl Compiler {
         (more, threads): (&[&str], usize),
         wall: Duration,
     ) -> Result<Compiled, CompileError> {
-        let (mut child, bytes) = self.spawn(wasm, (more, threads)).await?;
+        let slow =
+            |_| CompileError::host("its child could not be started in time", io::ErrorKind::TimedOut.into());
+        let started = tokio::time::timeout(wall, self.spawn(wasm, (more, threads))).await;
+        let (mut child, bytes) = started.map_err(slow)??;
         // The wait for a permit is not the upload's fault; from here on, it is.
         let Ok(ended) = tokio::time::timeout(wall, converse(&mut child, bytes)).await else {
             child.kill().await.map_err(|e| CompileError::host("its child could not be killed", e))?;

@@ -87,7 +87,7 @@ impl Locator {
         faults::at("locate.spawn")?;
         let mut command = command(&self.exe, &self.arguments(offsets), Stdio::from(wasm));
         command.stderr(Stdio::null());
-        let mut child = start(command).await?;
+        let mut child = tokio::time::timeout(self.wall, start(command)).await.map_err(io::Error::other)??;
         let stdout = child.stdout.take();
         let heard = async {
             let mut text = Vec::new();

@@ -78,8 +78,24 @@ impl Pool {
     /// All instances that no call has, and that one of its could have.
     fn emptied(&mut self) -> impl Iterator<Item = Waste> {
         let used = std::mem::take(self.used.borrow_mut().all());
-        let all = self.ready.drain(..).chain(self.reusable.drain(..)).chain(used);
-        all.map(|(instance, room)| Waste::Instance(instance, room))
+        self.own().chain(used.into_iter().map(Waste::of))
+    }
+
+    /// Those of a pool that goes, and what it shared, unless others do: they do not notice.
+    fn left(&mut self) -> impl Iterator<Item = Waste> {
+        let last = Rc::strong_count(&self.used) == 1;
+        let used = if last { std::mem::take(self.used.borrow_mut().all()) } else { Vec::new() };
+        self.own().chain(used.into_iter().map(Waste::of))
+    }
+
+    fn own(&mut self) -> impl Iterator<Item = Waste> {
+        self.ready.drain(..).chain(self.reusable.drain(..)).map(Waste::of)
+    }
+}
+
+impl Waste {
+    fn of((instance, room): (Box<Instance>, Room)) -> Self {
+        Self::Instance(instance, room)
     }
 }
 
@@ -180,7 +196,7 @@ impl Shelf {
         });
         if !Arc::ptr_eq(&pool.program, program) {
             // Dropped and loaded again: what is made ahead comes from the new one.
-            self.bin.borrow_mut().extend(pool.emptied());
+            self.bin.borrow_mut().extend(pool.left());
             self.work.notify_one();
             pool.program = program.clone();
             pool.used = self.used.of(program, &pool.share);
@@ -255,9 +271,7 @@ impl Shelf {
                 half(used.all());
             }
         });
-        self.bin
-            .borrow_mut()
-            .extend(waste.into_iter().map(|(instance, room)| Waste::Instance(instance, room)));
+        self.bin.borrow_mut().extend(waste.into_iter().map(Waste::of));
         self.empty_bin();
     }
 
@@ -349,7 +363,7 @@ impl Shelf {
     /// Forgets a program: its ready and reusable instances go into the bin, running calls end as they will.
     pub fn forget(&self, program: ProgramId) {
         if let Some(mut pool) = self.pools.borrow_mut().remove(&program) {
-            self.bin.borrow_mut().extend(pool.emptied());
+            self.bin.borrow_mut().extend(pool.left());
         }
         self.empty_bin();
     }

@@ -99,7 +99,7 @@ pub(super) async fn compare(
     let began = Instant::now();
     let urls = deploy_all(guests, (upload, functions, distinct), (&args.path, stop)).await?;
     let deploy_seconds = began.elapsed().as_secs_f64();
-    pending::wait(&guests.client, distinct, stop).await?;
+    pending::wait(&guests.client, distinct, stop).await;
     if stop.is_set() {
         return Ok(None);
     }

@@ -1,7 +1,9 @@
 //! Starts children from a thread that has stepped back already: until a child limits itself it would be loaded and linked at
-//! the priority of the threads that answer calls. Must never end before the process does: its children would be killed.
+//! the priority of the threads that answer calls. A thread that has started a child must never end before the process does:
+//! its children would be killed.
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 
@@ -49,8 +51,14 @@ pub(in crate::engine) async fn start(command: Command) -> io::Result<Child> {
 fn serve(orders: &Receiver<Order>) {
     tasks::step_back(NICE);
     for Order { mut command, runtime, done } in orders {
+        if done.is_closed() {
+            continue;
+        }
         let _runtime = runtime.enter();
+        // A panic must not end the thread, and with it every child.
+        let started = catch_unwind(AssertUnwindSafe(|| command.spawn()));
+        let panicked = |_| Err(io::Error::other("starting it panicked"));
         // Whoever has given up meanwhile drops the child, which kills it.
-        drop(done.send(command.spawn()));
+        drop(done.send(started.unwrap_or_else(panicked)));
     }
 }

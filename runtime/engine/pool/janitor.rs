@@ -121,18 +121,23 @@ impl Shelf {
         }
         let mut bin = self.bin.borrow_mut();
         self.used.each(|used| {
-            bin.extend(used.settle(now).map(|(instance, room)| Waste::Instance(instance, room)));
+            bin.extend(used.settle(now).map(Waste::of));
         });
         self.pools.borrow_mut().retain(|_, pool| {
             let idle = pool.sizing.settle(now);
             let keep = pool.sizing.target() as usize;
             while pool.ready.len() > keep {
-                bin.extend(pool.ready.pop().map(|(instance, room)| Waste::Instance(instance, room)));
+                bin.extend(pool.ready.pop().map(Waste::of));
             }
             if idle {
-                bin.extend(pool.reusable.drain(..).map(|(instance, room)| Waste::Instance(instance, room)));
+                bin.extend(pool.reusable.drain(..).map(Waste::of));
             }
-            !idle || pool.queued
+            let stays = !idle || pool.queued;
+            if !stays {
+                // What it was the last one to share goes with it, and not by the way.
+                bin.extend(pool.left());
+            }
+            stays
         });
         self.rooms.settle();
         let some = !bin.is_empty();
