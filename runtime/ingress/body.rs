@@ -50,18 +50,25 @@ pub struct GuestBody {
     sent: u64,
     /// What was sent when the thread last had another turn.
     turn_at: u64,
-    /// Until when others have theirs.
-    pause: Option<Pin<Box<Sleep>>>,
-    /// Whether what was gathered has gone out.
-    begun: bool,
-    /// Whether it waits for its turn, and not for its guest.
-    is_out_of_turn: bool,
+    turn: Turn,
     left: u64,
     declared: Option<u64>,
     body_ended: bool,
     /// Whether hyper has been given all that it wants of this body.
     all_taken: bool,
     visit: Option<Visit>,
+}
+
+/// Whose turn it is on the thread.
+enum Turn {
+    /// What was gathered has yet to go out. hyper throws away what it has not sent, the head included, when a body breaks off: a
+    /// guest that fails next is not to leave its client without an answer. Over HTTP/2 to a client that takes nothing it
+    /// still may.
+    First,
+    /// This answer's.
+    Its,
+    /// Somebody else's, for at least so long.
+    Over(Option<Pin<Box<Sleep>>>),
 }
 
 /// What was gathered: one piece as it came, more of them copied together.
@@ -118,9 +125,7 @@ impl GuestBody {
             trailers: None,
             sent: 0,
             turn_at: 0,
-            pause: None,
-            begun: false,
-            is_out_of_turn: false,
+            turn: Turn::First,
             left: limit,
             declared,
             body_ended: false,
@@ -177,9 +182,7 @@ impl GuestBody {
             self.all_taken = true;
             return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
         }
-        let turn = self.poll_turn(cx);
-        self.is_out_of_turn = turn.is_pending();
-        ready!(turn);
+        ready!(self.poll_turn(cx));
         match ready!(self.poll_body(cx)) {
             None => {
                 self.end(&Outcome::Completed);
@@ -199,23 +202,29 @@ impl GuestBody {
 
     /// Ready while it is this answer's turn.
     fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if let Some(pause) = &mut self.pause {
-            ready!(pause.as_mut().poll(cx));
-            // One for each turn: however much its tenant uses elsewhere, a download gets on.
-            self.pause = None;
-        }
-        if self.sent - self.turn_at >= TURN {
-            self.turn_at = self.sent;
-            self.flight.charge(TURN_NS);
-            if self.flight.is_greedy() {
-                return self.pause.insert(Box::pin(sleep(PAUSE))).as_mut().poll(cx);
+        match &mut self.turn {
+            Turn::Over(pause) => {
+                if let Some(pause) = pause {
+                    ready!(pause.as_mut().poll(cx));
+                }
+                self.turn = Turn::Its;
+                return Poll::Ready(());
             }
-        } else if self.begun {
-            return Poll::Ready(());
+            Turn::Its if self.sent - self.turn_at < TURN => return Poll::Ready(()),
+            Turn::Its => {
+                self.turn_at = self.sent;
+                self.flight.charge(TURN_NS);
+                if self.flight.is_greedy() {
+                    // Once for each turn: however much its tenant uses elsewhere, a download gets on.
+                    let mut pause = Box::pin(sleep(PAUSE));
+                    let polled = pause.as_mut().poll(cx);
+                    self.turn = Turn::Over(Some(pause));
+                    return polled;
+                }
+            }
+            Turn::First => {}
         }
-        // hyper throws away what it has not yet sent, the head included, when a body breaks off: a guest that fails next is not
-        // to leave its client without an answer. Over HTTP/2 to a client that takes nothing it still may.
-        self.begun = true;
+        self.turn = Turn::Over(None);
         // Its first poll has the task woken once the thread has looked for what came in meanwhile.
         std::pin::pin!(tokio::task::yield_now()).poll(cx)
     }
@@ -303,7 +312,7 @@ impl HttpBody for Body {
             Self::Guest(guest) => {
                 let polled = guest.poll_piece(cx);
                 // Who is kept waiting by the thread is waited for by nobody: nothing has changed for the guest.
-                if polled.is_ready() || !guest.is_out_of_turn {
+                if polled.is_ready() || !matches!(guest.turn, Turn::Over(_)) {
                     guest.flight.client_has_a_piece.set(matches!(polled, Poll::Ready(Some(Ok(_)))));
                 }
                 polled
