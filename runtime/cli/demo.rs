@@ -171,13 +171,14 @@ async fn deploy_and_call(client: &Client, target: &str, wasm: Vec<u8>, path: &st
     client.call::<Cold>(made_cold).await?;
     let url = format!("{}{path}", deployed.url);
     let first = get(&url).await?;
-    // The best of a few: a single call measures what else the machine does.
+    // The best of a few: a single call measures what else the machine does. One that was made for its call is not warm.
+    let made = |called: &Called| called.header("x-spawnpoint-start") == "spawned";
     let mut warm = get(&url).await?;
     for _ in 0..20 {
         // Gives the server the moment of rest in which it makes the next instance ready.
         tokio::time::sleep(Duration::from_millis(2)).await;
         let next = get(&url).await?;
-        if next.ms < warm.ms {
+        if (made(&next), next.ms) < (made(&warm), warm.ms) {
             warm = next;
         }
     }
