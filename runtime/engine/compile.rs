@@ -1,5 +1,6 @@
 //! Compiles uploads in short-lived children of the same binary, under limits, and says which engine the result fits.
-//! Must never compile or parse an upload in this process, and must give the child no key, no folder and nothing of the environment.
+//! Must never compile or parse an upload in this process, and must give the child no key, no folder and nothing of this
+//! process's environment.
 
 mod child;
 mod frame;
