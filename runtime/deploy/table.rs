@@ -142,7 +142,8 @@ impl Route {
         paused: bool,
     ) -> Self {
         let total = versions.iter().map(|(_, weight)| u64::from(*weight)).sum();
-        let group = Group(BuildHasherDefault::<DefaultHasher>::default().hash_one(&tenant));
+        let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(&tenant);
+        let group = Group { tenant: hash, weight: shared.account.quota.weight };
         Self { tenant, function, shared, versions, paused, group, total }
     }
 

@@ -1,5 +1,6 @@
 //! The heavy lane: threads of lower priority that go on with calls which have used up their first ticks elsewhere.
-//! One slice at a time, each tenant in its turn. Must never keep a call whose owner has left, nor run one twice at once.
+//! One slice at a time, of the tenant that has used the least. Must never keep a call whose owner has left, nor run one
+//! twice at once.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -12,7 +13,8 @@ use tokio::sync::{Notify, oneshot};
 
 use super::instance::{Ended, Run};
 use super::ticker::{Pulse, Ticker};
-use crate::model::turns::Turns;
+use crate::host::meter::thread_cpu_ns;
+use crate::model::fair::Fair;
 use crate::tasks;
 
 /// Ticks after which a call leaves the thread that took it.
@@ -23,19 +25,23 @@ pub const HEAVY_NS: u64 = (LIGHT_TICKS as u64 + 1) * 1_000_000;
 /// How much a heavy thread gives way to those that answer short calls. Not idle priority: a thread that holds a lock and
 /// is never scheduled would hold up everybody.
 const NICE: i32 = 10;
-/// No bound of its own: a call holds an instance, and those are bounded.
-const JOBS: (usize, usize) = (usize::MAX, usize::MAX);
 
-/// Whose turn it is: calls of one group share one turn. Made from the tenant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Group(pub u64);
+/// Whose turn it is: calls of one group share its part of the lane.
+#[derive(Clone, Copy, Debug)]
+pub struct Group {
+    /// Made from the tenant.
+    pub tenant: u64,
+    /// How many parts it has.
+    pub weight: u32,
+}
 
 /// The heavy lane.
 #[derive(Clone)]
 pub struct HeavyLane(Arc<Queue>);
 
 struct Queue {
-    turns: Mutex<Turns<Group, Arc<Job>>>,
+    /// By tenant. No bound of its own: a call holds an instance, and those are bounded.
+    lines: Mutex<Fair<u64, Arc<Job>>>,
     ready: Condvar,
     stop: AtomicBool,
 }
@@ -101,11 +107,8 @@ impl HeavyLane {
     /// # Errors
     /// When the operating system gives no thread.
     pub fn start(threads: usize, ticker: &Arc<Ticker>, timers: &Handle) -> std::io::Result<Self> {
-        let queue = Arc::new(Queue {
-            turns: Mutex::new(Turns::new(JOBS)),
-            ready: Condvar::new(),
-            stop: AtomicBool::new(false),
-        });
+        let queue =
+            Arc::new(Queue { lines: Mutex::default(), ready: Condvar::new(), stop: AtomicBool::new(false) });
         for index in 0..threads {
             let (queue, pulse, timers) = (queue.clone(), ticker.pulse(), timers.clone());
             tasks::thread(&format!("heavy-{index}"), move || {
@@ -152,32 +155,39 @@ impl HeavyLane {
 }
 
 impl Queue {
-    fn lock(&self) -> MutexGuard<'_, Turns<Group, Arc<Job>>> {
-        self.turns.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Fair<u64, Arc<Job>>> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn push(&self, job: Arc<Job>) {
-        // There is room: see the bound.
-        let _ticket = self.lock().push(job.group, job);
+        self.lock().push(job.group.tenant, job);
         self.ready.notify_one();
     }
 
     fn next(&self) -> Option<Arc<Job>> {
-        let mut turns = self.lock();
+        let mut lines = self.lock();
         loop {
             if self.stop.load(Ordering::SeqCst) {
                 return None;
             }
-            if let Some(job) = turns.next(|_| true) {
+            if let Some(job) = lines.next() {
                 return Some(job);
             }
-            turns = self.ready.wait(turns).unwrap_or_else(PoisonError::into_inner);
+            lines = self.ready.wait(lines).unwrap_or_else(PoisonError::into_inner);
         }
     }
 
     fn work(&self, pulse: &Pulse) {
         while let Some(job) = self.next() {
-            job.slice(pulse);
+            let began = thread_cpu_ns();
+            let again = job.slice(pulse);
+            let took = thread_cpu_ns().saturating_sub(began);
+            // Charged in the same breath: nobody may see it back in its line at the price of before.
+            let mut lines = self.lock();
+            if again {
+                lines.push(job.group.tenant, job.clone());
+            }
+            lines.ends(&job.group.tenant, took, job.group.weight);
         }
     }
 }
@@ -187,14 +197,17 @@ impl Job {
         self.owner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Runs the call until it waits, yields or ends.
-    fn slice(self: Arc<Self>, pulse: &Pulse) {
+    /// Runs the call until it waits, yields or ends. Returns whether it would go on.
+    fn slice(self: &Arc<Self>, pulse: &Pulse) -> bool {
         self.state.store(RUNNING, Ordering::SeqCst);
         let mut place = self.work.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(work) = place.as_mut() else { return };
+        let Some(work) = place.as_mut() else { return false };
         let run = match work {
             Work::Run(run, ..) if !self.left.load(Ordering::SeqCst) => run,
-            _ => return self.clear(&mut place, pulse),
+            _ => {
+                self.clear(&mut place, pulse);
+                return false;
+            }
         };
         let waker = Waker::from(self.clone());
         match run.poll(&mut Context::from_waker(&waker), pulse) {
@@ -207,15 +220,18 @@ impl Job {
                         gone.tell();
                     }
                 }
+                false
             }
             Poll::Pending => {
                 drop(place);
                 if self.state.compare_exchange(RUNNING, IDLE, Ordering::SeqCst, Ordering::SeqCst).is_err() {
                     self.state.store(QUEUED, Ordering::SeqCst);
-                    self.queue.push(self.clone());
-                } else if let Some(owner) = self.owner().take() {
+                    return true;
+                }
+                if let Some(owner) = self.owner().take() {
                     owner.wake();
                 }
+                false
             }
         }
     }

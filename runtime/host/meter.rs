@@ -1,17 +1,17 @@
-//! What one invocation uses: CPU time measured around each poll of the guest, and memory as it grows.
-//! Must never decide what happens to the guest beyond "refuse this growth" and "stop now".
+//! What one invocation uses: CPU time measured around each poll of the guest, and what was refused to it.
+//! Must never decide what happens to the guest beyond "stop now".
 
+#[cfg(test)]
+mod tests;
+
+use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError};
+use std::sync::{LazyLock, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
-use rustix::time::{ClockId, clock_gettime};
-use wasmtime::ResourceLimiter;
-
-use super::Grant;
-use super::account::Account;
 use super::notes::Notes;
 use crate::model::frame::Frame;
+use rustix::time::{ClockId, clock_gettime};
 
 /// The origin of all monotonic times in nanoseconds.
 static START: LazyLock<Instant> = LazyLock::new(Instant::now);
@@ -22,19 +22,41 @@ pub fn now_ns() -> u64 {
     u64::try_from(START.elapsed().as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// CPU time of the calling thread, in nanoseconds. A system call, so only asked of guests that ran for a tick.
-fn thread_cpu_ns() -> u64 {
+/// CPU time of the calling thread, in nanoseconds. A system call.
+#[must_use]
+pub fn thread_cpu_ns() -> u64 {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
     let nanos = u64::try_from(time.tv_nsec).unwrap_or(0);
     seconds * 1_000_000_000 + nanos
 }
 
-/// What a guest is charged at most for the time before its first tick, in nanoseconds.
-const FIRST_TICK_NS: u64 = 2_000_000;
-
-/// A guest that was polled so recently goes on through a tick, in nanoseconds.
+/// A guest that has run for so little goes on through a tick, in nanoseconds.
 const EARLY_NS: u64 = 500_000;
+
+/// How long a thread may run guests before its own clock is read again, in nanoseconds. What is charged by the clock on the
+/// wall is wrong by at most this.
+const STALE_NS: u64 = 1_000_000;
+
+/// Both clocks at one moment, in nanoseconds.
+#[derive(Clone, Copy, Debug, Default)]
+struct Reading {
+    wall_ns: u64,
+    cpu_ns: u64,
+}
+
+thread_local! {
+    /// When the calling thread's own clock was read last. A thread that was not scheduled has not used what passed since
+    /// on the wall: it has used no more than what passed since on this one.
+    static READ: Cell<Reading> = const { Cell::new(Reading { wall_ns: 0, cpu_ns: 0 }) };
+}
+
+/// Reads the calling thread's own clock, and remembers it.
+fn read_cpu_ns(wall_ns: u64) -> u64 {
+    let cpu_ns = thread_cpu_ns();
+    READ.set(Reading { wall_ns, cpu_ns });
+    cpu_ns
+}
 
 /// What a guest is to do at a tick.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,44 +145,65 @@ impl Meter {
 
     /// Marks the start of a poll.
     pub fn poll_begins(&self) {
-        self.poll_wall_ns.store(now_ns(), Relaxed);
+        let wall_ns = now_ns();
+        self.poll_wall_ns.store(wall_ns, Relaxed);
         // The first poll of a call is charged by the wall clock, which costs no system call; a call that came
         // back for more is charged by the thread's own clock, so that a busy machine is not held against it.
         let by_thread = self.ticks.load(Relaxed) > 0 || self.by_thread.load(Relaxed);
-        let cpu = if by_thread { thread_cpu_ns() } else { 0 };
+        let cpu = if by_thread { thread_cpu_ns().max(1) } else { 0 };
         self.poll_cpu_ns.store(cpu, Relaxed);
+        if !by_thread && wall_ns.saturating_sub(READ.get().wall_ns) > STALE_NS {
+            read_cpu_ns(wall_ns);
+        }
     }
 
     /// Marks the end of a poll and charges it.
     pub fn poll_ends(&self) {
-        let used = self.used_in_poll();
+        let wall_ns = now_ns();
+        let used = match self.poll_cpu_ns.load(Relaxed) {
+            0 => {
+                let wall = wall_ns.saturating_sub(self.poll_wall_ns.load(Relaxed));
+                // So long on the wall that it may be somebody else's time.
+                if wall > STALE_NS { wall.min(Self::at_most_ns(wall_ns)) } else { wall }
+            }
+            start => thread_cpu_ns().saturating_sub(start),
+        };
         self.spent_ns.fetch_add(used, Relaxed);
     }
 
-    fn used_in_poll(&self) -> u64 {
-        match self.poll_cpu_ns.load(Relaxed) {
-            0 => now_ns().saturating_sub(self.poll_wall_ns.load(Relaxed)),
-            start => thread_cpu_ns().saturating_sub(start),
-        }
+    /// What the calling thread has used since its own clock was read last, which is remembered.
+    fn at_most_ns(wall_ns: u64) -> u64 {
+        let before = READ.get().cpu_ns;
+        read_cpu_ns(wall_ns).saturating_sub(before)
     }
 
     /// Asked by the epoch callback at each tick: what the guest is to do. Remembers it if the budget is spent.
     pub fn tick(&self) -> Tick {
-        let wall = now_ns().saturating_sub(self.poll_wall_ns.load(Relaxed));
+        let wall_ns = now_ns();
+        let wall = wall_ns.saturating_sub(self.poll_wall_ns.load(Relaxed));
         let (spent, budget) = (self.spent_ns.load(Relaxed), self.budget_ns.load(Relaxed));
         if wall < EARLY_NS && spent + wall <= budget {
             // Most of that tick passed while it waited.
             return Tick::GoOn;
         }
-        if self.ticks.fetch_add(1, Relaxed) == 0 && self.poll_cpu_ns.load(Relaxed) == 0 {
-            // The thread's own clock from here on: until now it was charged by the wall clock, and on a machine that is
-            // busy with something else most of that was not the guest's. Two ticks at most were.
-            self.poll_cpu_ns.store(thread_cpu_ns().saturating_sub(wall.min(FIRST_TICK_NS)).max(1), Relaxed);
-        }
-        if spent + self.used_in_poll() > budget {
+        let used = match self.poll_cpu_ns.load(Relaxed) {
+            0 => {
+                // The thread's own clock from here on.
+                let used = wall.min(Self::at_most_ns(wall_ns));
+                self.poll_cpu_ns.store(READ.get().cpu_ns.saturating_sub(used).max(1), Relaxed);
+                used
+            }
+            start => thread_cpu_ns().saturating_sub(start),
+        };
+        if spent + used > budget {
             self.cpu_exceeded.store(true, Relaxed);
             return Tick::Stop;
         }
+        if used < EARLY_NS {
+            // The thread was not scheduled for most of it.
+            return Tick::GoOn;
+        }
+        self.ticks.fetch_add(1, Relaxed);
         Tick::Yield
     }
 
@@ -198,6 +241,28 @@ impl Meter {
     #[must_use]
     pub fn memory_peak(&self) -> u64 {
         self.memory_peak.load(Relaxed)
+    }
+
+    /// Notes what an instance holds, in bytes.
+    pub fn holds(&self, bytes: usize) {
+        self.memory_peak.fetch_max(bytes as u64, Relaxed);
+    }
+
+    /// Notes that a growth to so many bytes in all was refused, which is the guest's doing.
+    pub fn refuses_bytes(&self, bytes: usize) {
+        self.asked_bytes.fetch_max(bytes as u64, Relaxed);
+        self.memory_refused.store(true, Relaxed);
+    }
+
+    /// Notes that a table of so many elements was refused.
+    pub fn refuses_elements(&self, elements: usize) {
+        self.asked_elements.fetch_max(elements as u64, Relaxed);
+        self.memory_refused.store(true, Relaxed);
+    }
+
+    /// Notes that a growth was refused for want of memory, which is not.
+    pub fn is_short_of_memory(&self) {
+        self.memory_short.store(true, Relaxed);
     }
 
     /// Notes that the client sent more body than allowed: this much, so far.
@@ -269,103 +334,5 @@ impl Meter {
     #[must_use]
     pub fn spawned_at_ns(&self) -> u64 {
         self.spawned_ns.load(Relaxed)
-    }
-}
-
-/// Bytes one table element takes on the host.
-const TABLE_ELEMENT_BYTES: usize = 8;
-
-/// What an instance takes of its tenant's account at once: most growths of tables then cost nothing.
-const PIECE: usize = 64 << 10;
-
-/// All memories and tables of one store, summed: wasmtime's own limits are for each one alone. What it took of its
-/// tenant's account is given back when it is dropped.
-#[derive(Debug)]
-pub struct MemoryAccount {
-    used: usize,
-    /// Taken of the tenant's account; never less than `used`.
-    taken: usize,
-    limit: usize,
-    table_elements: usize,
-    meter: Arc<Meter>,
-    account: Arc<Account>,
-}
-
-impl Drop for MemoryAccount {
-    fn drop(&mut self) {
-        self.account.shrink(self.taken as u64);
-    }
-}
-
-impl MemoryAccount {
-    /// An empty account.
-    #[must_use]
-    pub fn new(grant: &Grant, meter: Arc<Meter>) -> Self {
-        Self {
-            used: 0,
-            taken: 0,
-            limit: usize::try_from(grant.memory_bytes).unwrap_or(usize::MAX),
-            table_elements: usize::try_from(grant.table_elements).unwrap_or(usize::MAX),
-            meter,
-            account: grant.account.clone(),
-        }
-    }
-
-    /// Goes on for another call, with what the instance holds.
-    pub fn renew(&mut self, meter: Arc<Meter>) {
-        meter.memory_peak.fetch_max(self.used as u64, Relaxed);
-        self.meter = meter;
-    }
-
-    /// Bytes of memories and tables.
-    #[must_use]
-    pub fn used(&self) -> usize {
-        self.used
-    }
-
-    fn grow(&mut self, current: usize, desired: usize) -> bool {
-        let total = self.used.saturating_sub(current).saturating_add(desired);
-        if total > self.limit {
-            self.meter.asked_bytes.fetch_max(total as u64, Relaxed);
-            self.meter.memory_refused.store(true, Relaxed);
-            return false;
-        }
-        if total > self.taken {
-            let more = total.div_ceil(PIECE) * PIECE - self.taken;
-            if !self.account.grow(more as u64) {
-                self.meter.memory_short.store(true, Relaxed);
-                return false;
-            }
-            self.taken += more;
-        }
-        self.used = total;
-        self.meter.memory_peak.fetch_max(total as u64, Relaxed);
-        true
-    }
-}
-
-impl ResourceLimiter for MemoryAccount {
-    fn memory_growing(
-        &mut self,
-        current: usize,
-        desired: usize,
-        _maximum: Option<usize>,
-    ) -> wasmtime::Result<bool> {
-        Ok(self.grow(current, desired))
-    }
-
-    fn table_growing(
-        &mut self,
-        current: usize,
-        desired: usize,
-        _maximum: Option<usize>,
-    ) -> wasmtime::Result<bool> {
-        if desired > self.table_elements {
-            self.meter.asked_elements.fetch_max(desired as u64, Relaxed);
-            self.meter.memory_refused.store(true, Relaxed);
-            return Ok(false);
-        }
-        let bytes = |elements: usize| elements.saturating_mul(TABLE_ELEMENT_BYTES);
-        Ok(self.grow(bytes(current), bytes(desired)))
     }
 }

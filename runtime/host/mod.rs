@@ -4,6 +4,7 @@
 pub mod account;
 pub mod gate;
 pub mod logs;
+pub mod memory;
 pub mod meter;
 pub mod notes;
 pub mod pages;
@@ -27,7 +28,8 @@ use crate::model::limits;
 use crate::model::version::Profile;
 use account::Account;
 use logs::GuestLog;
-use meter::{MemoryAccount, Meter};
+use memory::MemoryAccount;
+use meter::Meter;
 use pages::Runs;
 
 /// What every instance of one program is given.

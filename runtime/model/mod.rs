@@ -2,6 +2,7 @@
 
 pub mod allowance;
 pub mod breaker;
+pub mod fair;
 pub mod frame;
 pub mod heaviness;
 pub mod limits;
