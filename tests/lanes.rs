@@ -63,6 +63,26 @@ fn a_call_of_a_light_function_that_turns_out_heavy_is_moved_and_answers() {
 }
 
 #[test]
+fn a_new_function_is_taken_for_what_others_of_the_same_upload_showed_last() {
+    let server = Server::with(Config::default().flag("--threads", "1").toml("fast_tier = false"));
+    let deploys = |name: &str| drop(server.deploy_with(name, &guest("burn"), LONG));
+    let starts = |target: &str| {
+        let before = moved(&server, "start");
+        assert_eq!(get(server.ingress, target).status, 200);
+        moved(&server, "start") - before
+    };
+    for name in ["first", "second", "third", "fourth"] {
+        deploys(name);
+    }
+    assert_eq!(starts("/default/first/?ms=0"), 1.0, "nobody knows it");
+    assert_eq!(starts("/default/second/?ms=0"), 0.0, "it was seen to be short");
+    assert_eq!(starts("/default/second/?ms=20"), 0.0);
+    assert_eq!(moved(&server, "later"), 1.0, "and surprises");
+    assert_eq!(starts("/default/third/?ms=0"), 1.0, "so that it is in doubt again");
+    assert_eq!(starts("/default/fourth/?ms=0"), 0.0);
+}
+
+#[test]
 fn a_heavy_call_streams_as_it_computes() {
     let server = one_thread();
     let mut raw = asks(&server, "burn/?ms=50&chunks=4");

@@ -187,15 +187,30 @@ impl Live {
     /// Takes note of how much CPU time a call used that has ended.
     pub fn weigh(&self, cpu_ns: u64, began_heavy: bool, calls: impl FnOnce() -> u64) {
         match (cpu_ns > HEAVY_NS, began_heavy) {
-            (false, _) => self.heaviness.was_light(),
-            (true, true) => self.heaviness.was_heavy(),
-            (true, false) => self.heaviness.surprised(calls()),
+            (false, _) => {
+                if self.heaviness.was_light() {
+                    self.tell_code(true);
+                }
+            }
+            (true, true) => {
+                self.heaviness.was_heavy();
+                self.tell_code(false);
+            }
+            (true, false) => self.surprises(calls()),
+        }
+    }
+
+    /// Lets versions of the same code that nobody has called yet know how this one's call went.
+    fn tell_code(&self, light: bool) {
+        if let Some(program) = self.loaded() {
+            program.code.showed(light);
         }
     }
 
     /// Takes note of a call that goes on in the heavy lane, the last of so many.
     pub fn surprises(&self, calls: u64) {
         self.heaviness.surprised(calls);
+        self.tell_code(false);
     }
 
     /// What its next call is expected to be.

@@ -1,7 +1,7 @@
 //! One version, ready to instantiate; and the engines it is loaded into.
 //! Must never compile, and never touch a file: it is given a loaded component.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 
 use wasmtime::component::{self, Component, ComponentExportIndex, InstancePre, Linker};
@@ -88,6 +88,8 @@ pub struct Code {
     reset: Option<ComponentExportIndex>,
     /// How many of its instances are thrown away without trying.
     spoilt: AtomicU32,
+    /// Whether the last call that told anything new was short.
+    light: AtomicBool,
 }
 
 /// Instances that are not even tried after one could not be put back: a guest that reads or writes all its memory does so
@@ -209,6 +211,7 @@ impl Engines {
             moves,
             reset,
             spoilt: AtomicU32::new(0),
+            light: AtomicBool::new(false),
         }))
     }
 }
@@ -252,6 +255,17 @@ impl Code {
     /// One of its instances could not be put back.
     pub(super) fn spoils(&self) {
         self.spoilt.store(SPOILT, Relaxed);
+    }
+
+    /// Takes note of how a call went whose length was in doubt.
+    pub fn showed(&self, light: bool) {
+        self.light.store(light, Relaxed);
+    }
+
+    /// Whether a version of it that nobody has called yet may be taken for light.
+    #[must_use]
+    pub fn is_light(&self) -> bool {
+        self.light.load(Relaxed)
     }
 
     /// How it answers.

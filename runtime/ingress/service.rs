@@ -182,6 +182,7 @@ impl Calling<'_> {
                 Expected::Light => greedy,
                 // Each waits for its turn there with an instance of its own: a thousand calls would leave none for others,
                 // for a doubt that may be the machine's doing.
+                Expected::New => greedy || !(program.code.is_light() || desk.shelf.is_crowded()),
                 Expected::Doubtful => greedy || !desk.shelf.is_crowded(),
                 Expected::Heavy => true,
             },

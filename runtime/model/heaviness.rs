@@ -27,7 +27,9 @@ pub struct Heaviness(AtomicU64);
 pub enum Expected {
     /// Short.
     Light,
-    /// That is not known: it is new, or surprised, which may have been the machine's doing.
+    /// That is not known: none has ended. What others that run the same code did is all there is to go by.
+    New,
+    /// That is not known: it surprised, which may have been the machine's doing.
     Doubtful,
     /// As heavy as those before it.
     Heavy,
@@ -49,6 +51,8 @@ struct State {
 const LOW: u64 = 0xffff_ffff;
 
 impl State {
+    const NEW: Self = Self { to_go: 1, surprises: 0, known: false, at: 0 };
+
     const fn pack(self) -> u64 {
         self.to_go | self.surprises << 24 | (self.known as u64) << 31 | self.at << 32
     }
@@ -75,7 +79,7 @@ impl State {
 
 impl Default for Heaviness {
     fn default() -> Self {
-        Self(AtomicU64::new(State { to_go: 1, surprises: 0, known: false, at: 0 }.pack()))
+        Self(AtomicU64::new(State::NEW.pack()))
     }
 }
 
@@ -85,17 +89,20 @@ impl Heaviness {
     pub fn expected(&self) -> Expected {
         match State::unpack(self.0.load(Relaxed)) {
             State { to_go: 0, .. } => Expected::Light,
+            State::NEW => Expected::New,
             State { known: false, .. } => Expected::Doubtful,
             State { known: true, .. } => Expected::Heavy,
         }
     }
 
-    /// A call was short. Two at once may count as one.
-    pub fn was_light(&self) {
+    /// A call was short. Two at once may count as one. Returns whether that was in doubt.
+    pub fn was_light(&self) -> bool {
         let seen = self.0.load(Relaxed);
-        if State::unpack(seen).to_go > 0 {
+        let doubted = State::unpack(seen).to_go > 0;
+        if doubted {
             self.0.store(seen - 1, Relaxed);
         }
+        doubted
     }
 
     /// A call that began as a heavy one was one.
