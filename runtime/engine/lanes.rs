@@ -170,7 +170,7 @@ impl Queue {
             if self.stop.load(Ordering::SeqCst) {
                 return None;
             }
-            if let Some(job) = lines.next() {
+            if let Some(job) = lines.take() {
                 return Some(job);
             }
             lines = self.ready.wait(lines).unwrap_or_else(PoisonError::into_inner);

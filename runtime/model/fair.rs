@@ -52,7 +52,7 @@ impl<K: PartialEq, T> Fair<K, T> {
     }
 
     /// The first waiter of the party that has used the least. Its piece is being done until [`Fair::ends`].
-    pub fn next(&mut self) -> Option<T> {
+    pub fn take(&mut self) -> Option<T> {
         let waiting = self.lines.iter_mut().filter(|line| !line.waiting.is_empty());
         let line = waiting.min_by_key(|line| line.used)?;
         line.running += 1;

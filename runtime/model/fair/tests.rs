@@ -10,16 +10,16 @@ fn many_short_pieces_do_not_wait_for_a_long_one_each() {
     for n in 0..4 {
         fair.push("hog", ("hog", n));
     }
-    assert_eq!(fair.next(), Some(("hog", 0)));
+    assert_eq!(fair.take(), Some(("hog", 0)));
     for n in 0..100 {
         fair.push("good", ("good", n));
     }
     fair.ends(&"hog", 8_000, 1);
     for n in 0..100 {
-        assert_eq!(fair.next(), Some(("good", n)), "they use 30 each, 3,000 in all");
+        assert_eq!(fair.take(), Some(("good", n)), "they use 30 each, 3,000 in all");
         fair.ends(&"good", 30, 1);
     }
-    assert_eq!(fair.next(), Some(("hog", 1)));
+    assert_eq!(fair.take(), Some(("hog", 1)));
 }
 
 #[test]
@@ -27,14 +27,14 @@ fn who_wanted_nothing_for_long_has_saved_nothing() {
     let mut fair = Fair::default();
     fair.push("a", "a");
     for _ in 0..10 {
-        assert_eq!(fair.next(), Some("a"));
+        assert_eq!(fair.take(), Some("a"));
         fair.push("a", "a");
         fair.ends(&"a", 100, 1);
     }
     fair.push("b", "b");
     let mut turns = vec![];
     for _ in 0..8 {
-        let served = fair.next().unwrap();
+        let served = fair.take().unwrap();
         turns.push(served);
         fair.push(served, served);
         fair.ends(&served, 100, 1);
@@ -47,24 +47,24 @@ fn leaving_for_a_moment_wipes_out_no_debt() {
     let mut fair = Fair::default();
     fair.push("hog", "hog 1");
     fair.push("good", "good 1");
-    assert_eq!(fair.next(), Some("hog 1"));
+    assert_eq!(fair.take(), Some("hog 1"));
     fair.ends(&"hog", 1_000, 1);
     fair.push("hog", "hog 2");
     for _ in 0..9 {
         fair.push("good", "good");
     }
     for _ in 0..10 {
-        assert!(fair.next().is_some_and(|waiter| waiter.starts_with("good")));
+        assert!(fair.take().is_some_and(|waiter| waiter.starts_with("good")));
         fair.ends(&"good", 50, 1);
     }
-    assert_eq!(fair.next(), Some("hog 2"));
+    assert_eq!(fair.take(), Some("hog 2"));
 }
 
 #[test]
 fn when_nobody_wants_anything_all_is_forgotten() {
     let mut fair = Fair::default();
     fair.push("a", 1);
-    let _ = fair.next();
+    let _ = fair.take();
     fair.ends(&"a", u64::MAX, 1);
     assert!(fair.lines.is_empty());
     assert_eq!(fair.floor, 0);
@@ -83,7 +83,7 @@ proptest! {
             fair.push(party, party);
         }
         for took in pieces {
-            let party = fair.next().unwrap();
+            let party = fair.take().unwrap();
             used[party] += took;
             fair.push(party, party);
             fair.ends(&party, took, weights[party]);
@@ -105,7 +105,7 @@ proptest! {
                     fair.push(party, (party, pushed));
                     pushed += 1;
                 }
-                1 => if let Some((party, n)) = fair.next() {
+                1 => if let Some((party, n)) = fair.take() {
                     served.push((party, n));
                     running.push(party);
                 },
@@ -114,7 +114,7 @@ proptest! {
                 },
             }
         }
-        while let Some((party, n)) = fair.next() {
+        while let Some((party, n)) = fair.take() {
             served.push((party, n));
             running.push(party);
         }
