@@ -83,6 +83,19 @@ fn a_new_function_is_taken_for_what_others_of_the_same_upload_showed_last() {
 }
 
 #[test]
+fn a_call_that_came_to_nothing_shows_nothing() {
+    let server = Server::with(Config::default().flag("--threads", "1").toml("fast_tier = false"));
+    for name in ["first", "second"] {
+        server.deploy_with(name, &guest("sleep"), r#"{"limits": {"cpu_ms": 50, "wall_ms": 200}}"#);
+    }
+    for (starts, name) in [(1.0, "first"), (2.0, "first"), (3.0, "second")] {
+        let answer = get(server.ingress, &format!("/default/{name}/"));
+        assert_eq!((answer.status, answer.code()), (504, "timeout"));
+        assert_eq!(moved(&server, "start"), starts, "nobody knows how long its calls compute");
+    }
+}
+
+#[test]
 fn a_heavy_call_streams_as_it_computes() {
     let server = one_thread();
     let mut raw = asks(&server, "burn/?ms=50&chunks=4");

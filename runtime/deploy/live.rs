@@ -184,9 +184,16 @@ impl Live {
         }
     }
 
-    /// Takes note of how much CPU time a call used that has ended.
-    pub fn weigh(&self, cpu_ns: u64, began_heavy: bool, calls: impl FnOnce() -> u64) {
+    /// Takes note of how much CPU time a call used that has ended, or was ended: one that had not come to anything shows
+    /// nothing by having used little.
+    pub fn weigh(
+        &self,
+        cpu_ns: u64,
+        (began_heavy, came_to_nothing): (bool, bool),
+        calls: impl FnOnce() -> u64,
+    ) {
         match (cpu_ns > HEAVY_NS, began_heavy) {
+            (false, _) if came_to_nothing => {}
             (false, _) => {
                 if self.heaviness.was_light() {
                     self.tell_code(true);

@@ -160,7 +160,7 @@ impl Queue {
     }
 
     fn push(&self, job: Arc<Job>) {
-        self.lock().push(job.group.tenant, job);
+        self.lock().push((job.group.tenant, job.group.weight), job);
         self.ready.notify_one();
     }
 
@@ -181,13 +181,13 @@ impl Queue {
         while let Some(job) = self.next() {
             let began = thread_cpu_ns();
             let again = job.slice(pulse);
-            let took = thread_cpu_ns().saturating_sub(began);
+            let used_ns = thread_cpu_ns().saturating_sub(began);
             // Charged in the same breath: nobody may see it back in its line at the price of before.
             let mut lines = self.lock();
             if again {
-                lines.push(job.group.tenant, job.clone());
+                lines.push((job.group.tenant, job.group.weight), job.clone());
             }
-            lines.ends(&job.group.tenant, took, job.group.weight);
+            lines.ends(&job.group.tenant, used_ns);
         }
     }
 }

@@ -34,8 +34,8 @@ pub fn thread_cpu_ns() -> u64 {
 /// A guest that has run for so little goes on through a tick, in nanoseconds.
 const EARLY_NS: u64 = 500_000;
 
-/// How long a thread may run guests before its own clock is read again, in nanoseconds. What is charged by the clock on the
-/// wall is wrong by at most this.
+/// How long a thread may run guests before its own clock is read again, and what a call may be charged by the clock on the
+/// wall before it is charged by that one, in nanoseconds. So a call is charged too much by twice this at most.
 const STALE_NS: u64 = 1_000_000;
 
 /// Both clocks at one moment, in nanoseconds.
@@ -147,9 +147,10 @@ impl Meter {
     pub fn poll_begins(&self) {
         let wall_ns = now_ns();
         self.poll_wall_ns.store(wall_ns, Relaxed);
-        // The first poll of a call is charged by the wall clock, which costs no system call; a call that came
+        // The first polls of a call are charged by the wall clock, which costs no system call; a call that came
         // back for more is charged by the thread's own clock, so that a busy machine is not held against it.
-        let by_thread = self.ticks.load(Relaxed) > 0 || self.by_thread.load(Relaxed);
+        let interrupted = self.ticks.load(Relaxed) > 0 || self.by_thread.load(Relaxed);
+        let by_thread = interrupted || self.spent_ns.load(Relaxed) > STALE_NS;
         let cpu = if by_thread { thread_cpu_ns().max(1) } else { 0 };
         self.poll_cpu_ns.store(cpu, Relaxed);
         if !by_thread && wall_ns.saturating_sub(READ.get().wall_ns) > STALE_NS {

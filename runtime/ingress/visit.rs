@@ -155,7 +155,9 @@ impl Visit {
         recorder::account(self, permit, outcome, (flight, used));
         let Permit { route, live, .. } = permit;
         if let Some(flight) = flight.filter(|flight| !flight.weighed.get()) {
-            live.weigh(cpu_ns, flight.began_heavy, || route.shared.ledger.totals().invocations());
+            let cut_off = matches!(outcome, Outcome::ClientGone | Outcome::Timeout { .. });
+            let how = (flight.began_heavy, cut_off && !self.streams);
+            live.weigh(cpu_ns, how, || route.shared.ledger.totals().invocations());
         }
         let cpu_ms = cpu_ns / 1_000_000;
         if let Outcome::Completed = outcome {

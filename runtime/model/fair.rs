@@ -1,26 +1,35 @@
 //! Who waits for something that is used piece by piece, a line for each party; whoever has used the least goes next.
-//! Must never let a party save up while it wants nothing, nor forget what one owes while others still want something.
+//! Must never let a party save up while it wants nothing, nor have one wait for what it used while nobody else wanted it
+//! for longer than [`MOST_NS`] of the others' use.
 
 #[cfg(test)]
 mod tests;
 
 use std::collections::VecDeque;
 
+/// How far a party falls behind at most, in nanoseconds of use by a party of weight one: more than a piece takes, so that it
+/// is paid back. Use of what would have been idle is counted like any other, and would otherwise add up without end.
+const MOST_NS: u64 = 50_000_000;
+/// What a piece counts for until it has ended, in nanoseconds: or one party would be given everything before the first of
+/// its pieces counts.
+const PIECE_NS: u64 = 1_000_000;
+
 /// Lines of waiters. As many as there are parties that want something or owe something.
 #[derive(Debug)]
 pub struct Fair<K, T> {
     lines: Vec<Line<K, T>>,
     /// What the one that had used the least of those that wanted something had used: where newcomers begin.
-    floor: u64,
+    floor_ns: u64,
 }
 
 #[derive(Debug)]
 struct Line<K, T> {
     party: K,
+    weight: u64,
     /// What it has used, over its weight.
-    used: u64,
+    used_ns: u64,
     /// Pieces of it that are being done.
-    running: u32,
+    running: u64,
     waiting: VecDeque<T>,
 }
 
@@ -28,48 +37,57 @@ impl<K, T> Line<K, T> {
     fn wants(&self) -> bool {
         self.running > 0 || !self.waiting.is_empty()
     }
+
+    /// What it has used, with what it is about to.
+    fn claim_ns(&self) -> u64 {
+        self.used_ns.saturating_add(self.running * PIECE_NS / self.weight)
+    }
 }
 
 impl<K, T> Default for Fair<K, T> {
     fn default() -> Self {
-        Self { lines: vec![], floor: 0 }
+        Self { lines: vec![], floor_ns: 0 }
     }
 }
 
 impl<K: PartialEq, T> Fair<K, T> {
-    /// Goes to the end of this party's line.
-    pub fn push(&mut self, party: K, waiter: T) {
-        let floor = self.floor;
+    /// Goes to the end of this party's line. A party of twice the weight may use twice as much.
+    pub fn push(&mut self, (party, weight): (K, u32), waiter: T) {
+        let (floor_ns, weight) = (self.floor_ns, u64::from(weight.max(1)));
         if let Some(line) = self.line(&party) {
             if !line.wants() {
-                line.used = line.used.max(floor);
+                line.used_ns = line.used_ns.max(floor_ns);
             }
+            line.weight = weight;
             line.waiting.push_back(waiter);
         } else {
             let waiting = VecDeque::from([waiter]);
-            self.lines.push(Line { party, used: floor, running: 0, waiting });
+            self.lines.push(Line { party, weight, used_ns: floor_ns, running: 0, waiting });
         }
     }
 
     /// The first waiter of the party that has used the least. Its piece is being done until [`Fair::ends`].
     pub fn take(&mut self) -> Option<T> {
         let waiting = self.lines.iter_mut().filter(|line| !line.waiting.is_empty());
-        let line = waiting.min_by_key(|line| line.used)?;
+        let line = waiting.min_by_key(|line| line.claim_ns())?;
         line.running += 1;
         line.waiting.pop_front()
     }
 
-    /// A piece of this party's is done, and took that much; a party of twice the weight may take twice as much.
-    pub fn ends(&mut self, party: &K, took: u64, weight: u32) {
+    /// A piece of this party's is done, and used that much.
+    pub fn ends(&mut self, party: &K, used_ns: u64) {
         if let Some(line) = self.line(party) {
             line.running = line.running.saturating_sub(1);
-            line.used = line.used.saturating_add(took / u64::from(weight.max(1)));
+            line.used_ns = line.used_ns.saturating_add(used_ns / line.weight);
         }
-        match self.lines.iter().filter(|line| line.wants()).map(|line| line.used).min() {
+        match self.lines.iter().filter(|line| line.wants()).map(|line| line.used_ns).min() {
             Some(least) => {
-                self.floor = self.floor.max(least);
-                let floor = self.floor;
-                self.lines.retain(|line| line.wants() || line.used > floor);
+                self.floor_ns = self.floor_ns.max(least);
+                let (floor_ns, most_ns) = (self.floor_ns, self.floor_ns.saturating_add(MOST_NS));
+                self.lines.retain(|line| line.wants() || line.used_ns > floor_ns);
+                for line in &mut self.lines {
+                    line.used_ns = line.used_ns.min(most_ns);
+                }
             }
             None => *self = Self::default(),
         }

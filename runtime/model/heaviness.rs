@@ -44,7 +44,7 @@ struct State {
     surprises: u64,
     /// Whether a call was heavy that was expected to be.
     known: bool,
-    /// Calls there had been when it did last, as far as 32 bits tell.
+    /// Calls there had been when it did last, as far as 32 bits tell; zero if it never did.
     at: u64,
 }
 
@@ -73,7 +73,7 @@ impl State {
             _ => 0,
         };
         let known = self.known && self.to_go > 0;
-        Self { to_go: self.to_go.max(DOUBT << surprises), surprises, known, at: calls & LOW }
+        Self { to_go: self.to_go.max(DOUBT << surprises), surprises, known, at: (calls & LOW).max(1) }
     }
 }
 
@@ -95,14 +95,14 @@ impl Heaviness {
         }
     }
 
-    /// A call was short. Two at once may count as one. Returns whether that was in doubt.
+    /// A call was short. Two at once may count as one. Returns whether it counts as light from now on and did not before.
     pub fn was_light(&self) -> bool {
         let seen = self.0.load(Relaxed);
-        let doubted = State::unpack(seen).to_go > 0;
-        if doubted {
+        let to_go = State::unpack(seen).to_go;
+        if to_go > 0 {
             self.0.store(seen - 1, Relaxed);
         }
-        doubted
+        to_go == 1
     }
 
     /// A call that began as a heavy one was one.

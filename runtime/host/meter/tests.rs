@@ -76,3 +76,15 @@ fn many_short_polls_add_up() {
     }
     assert!(meter.cpu_ns() >= 10 * MS, "{}", meter.cpu_ns());
 }
+
+#[test]
+fn many_short_polls_of_a_thread_that_was_not_scheduled_are_not_charged_for_that() {
+    let meter = Meter::default();
+    meter.arm(1_000);
+    for _ in 0..50 {
+        meter.poll_begins();
+        std::thread::sleep(Duration::from_micros(700));
+        meter.poll_ends();
+    }
+    assert!(meter.cpu_ns() < 10 * MS, "{} ns of 50 pauses of 0.7 ms", meter.cpu_ns());
+}

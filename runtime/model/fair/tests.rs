@@ -2,22 +2,22 @@
 
 use proptest::prelude::*;
 
-use super::Fair;
+use super::{Fair, MOST_NS, PIECE_NS};
 
 #[test]
 fn many_short_pieces_do_not_wait_for_a_long_one_each() {
     let mut fair = Fair::default();
     for n in 0..4 {
-        fair.push("hog", ("hog", n));
+        fair.push(("hog", 1), ("hog", n));
     }
     assert_eq!(fair.take(), Some(("hog", 0)));
     for n in 0..100 {
-        fair.push("good", ("good", n));
+        fair.push(("good", 1), ("good", n));
     }
-    fair.ends(&"hog", 8_000, 1);
+    fair.ends(&"hog", 8_000);
     for n in 0..100 {
         assert_eq!(fair.take(), Some(("good", n)), "they use 30 each, 3,000 in all");
-        fair.ends(&"good", 30, 1);
+        fair.ends(&"good", 30);
     }
     assert_eq!(fair.take(), Some(("hog", 1)));
 }
@@ -25,19 +25,19 @@ fn many_short_pieces_do_not_wait_for_a_long_one_each() {
 #[test]
 fn who_wanted_nothing_for_long_has_saved_nothing() {
     let mut fair = Fair::default();
-    fair.push("a", "a");
+    fair.push(("a", 1), "a");
     for _ in 0..10 {
         assert_eq!(fair.take(), Some("a"));
-        fair.push("a", "a");
-        fair.ends(&"a", 100, 1);
+        fair.push(("a", 1), "a");
+        fair.ends(&"a", 100);
     }
-    fair.push("b", "b");
+    fair.push(("b", 1), "b");
     let mut turns = vec![];
     for _ in 0..8 {
         let served = fair.take().unwrap();
         turns.push(served);
-        fair.push(served, served);
-        fair.ends(&served, 100, 1);
+        fair.push((served, 1), served);
+        fair.ends(&served, 100);
     }
     assert_eq!(turns, ["a", "b", "a", "b", "a", "b", "a", "b"], "level from where it came in");
 }
@@ -45,17 +45,17 @@ fn who_wanted_nothing_for_long_has_saved_nothing() {
 #[test]
 fn leaving_for_a_moment_wipes_out_no_debt() {
     let mut fair = Fair::default();
-    fair.push("hog", "hog 1");
-    fair.push("good", "good 1");
+    fair.push(("hog", 1), "hog 1");
+    fair.push(("good", 1), "good 1");
     assert_eq!(fair.take(), Some("hog 1"));
-    fair.ends(&"hog", 1_000, 1);
-    fair.push("hog", "hog 2");
+    fair.ends(&"hog", 1_000);
+    fair.push(("hog", 1), "hog 2");
     for _ in 0..9 {
-        fair.push("good", "good");
+        fair.push(("good", 1), "good");
     }
     for _ in 0..10 {
         assert!(fair.take().is_some_and(|waiter| waiter.starts_with("good")));
-        fair.ends(&"good", 50, 1);
+        fair.ends(&"good", 50);
     }
     assert_eq!(fair.take(), Some("hog 2"));
 }
@@ -63,11 +63,66 @@ fn leaving_for_a_moment_wipes_out_no_debt() {
 #[test]
 fn when_nobody_wants_anything_all_is_forgotten() {
     let mut fair = Fair::default();
-    fair.push("a", 1);
+    fair.push(("a", 1), 1);
     let _ = fair.take();
-    fair.ends(&"a", u64::MAX, 1);
+    fair.ends(&"a", u64::MAX);
     assert!(fair.lines.is_empty());
-    assert_eq!(fair.floor, 0);
+    assert_eq!(fair.floor_ns, 0);
+}
+
+#[test]
+fn what_was_used_while_nobody_else_wanted_it_is_not_owed_for_ever() {
+    let mut fair = Fair::default();
+    // For a minute one computes alone and the other on seven threads that nobody else wants.
+    fair.push(("one", 1), "one");
+    assert_eq!(fair.take(), Some("one"));
+    for _ in 0..7 {
+        fair.push(("seven", 1), "seven");
+    }
+    for _ in 0..60_000 {
+        for _ in 0..7 {
+            assert_eq!(fair.take(), Some("seven"));
+        }
+        for _ in 0..7 {
+            fair.push(("seven", 1), "seven");
+            fair.ends(&"seven", PIECE_NS);
+        }
+        fair.push(("one", 1), "one");
+        fair.ends(&"one", PIECE_NS);
+        assert_eq!(fair.take(), Some("one"));
+    }
+    // Now the first one wants all eight, too.
+    for _ in 0..8 {
+        fair.push(("one", 1), "one");
+    }
+    let (mut used_ns, mut running) = (0, vec!["one"]);
+    loop {
+        while running.len() < 8 {
+            running.push(fair.take().unwrap());
+        }
+        if running.contains(&"seven") {
+            break;
+        }
+        for party in running.drain(..) {
+            used_ns += PIECE_NS;
+            fair.push((party, 1), party);
+            fair.ends(&party, PIECE_NS);
+        }
+        assert!(used_ns <= MOST_NS + 8 * PIECE_NS, "the other one waits for ever");
+    }
+}
+
+#[test]
+fn nobody_is_given_everything_before_it_counts() {
+    let mut fair = Fair::default();
+    for n in 0..8 {
+        fair.push(("a", 1), ("a", n));
+    }
+    for n in 0..8 {
+        fair.push(("b", 2), ("b", n));
+    }
+    let taken: Vec<_> = (0..6).filter_map(|_| fair.take()).map(|(party, _)| party).collect();
+    assert_eq!(taken.iter().filter(|party| **party == "a").count(), 2, "{taken:?}");
 }
 
 proptest! {
@@ -79,14 +134,14 @@ proptest! {
     ) {
         let mut fair = Fair::default();
         let mut used = vec![0_u64; weights.len()];
-        for party in 0..weights.len() {
-            fair.push(party, party);
+        for (party, weight) in weights.iter().enumerate() {
+            fair.push((party, *weight), party);
         }
         for took in pieces {
             let party = fair.take().unwrap();
             used[party] += took;
-            fair.push(party, party);
-            fair.ends(&party, took, weights[party]);
+            fair.push((party, weights[party]), party);
+            fair.ends(&party, took);
         }
         let over: Vec<u64> = used.iter().zip(&weights).map(|(used, weight)| used / u64::from(*weight)).collect();
         let (least, most) = (over.iter().min().unwrap(), over.iter().max().unwrap());
@@ -102,7 +157,7 @@ proptest! {
         for (what, party, took) in steps {
             match what {
                 0 => {
-                    fair.push(party, (party, pushed));
+                    fair.push((party, 1), (party, pushed));
                     pushed += 1;
                 }
                 1 => if let Some((party, n)) = fair.take() {
@@ -110,7 +165,7 @@ proptest! {
                     running.push(party);
                 },
                 _ => if let Some(party) = running.pop() {
-                    fair.ends(&party, took, 1);
+                    fair.ends(&party, took);
                 },
             }
         }
@@ -123,7 +178,7 @@ proptest! {
             prop_assert!(served.iter().filter(|(own, _)| *own == party).map(|(_, n)| n).is_sorted());
         }
         for party in running {
-            fair.ends(&party, 1, 1);
+            fair.ends(&party, 1);
         }
         prop_assert!(fair.lines.is_empty(), "nothing is kept of those who want nothing");
     }

@@ -79,7 +79,7 @@ fn who_is_heavy_when_that_is_expected_proves_it() {
 fn who_is_only_doubted_is_told_from_who_was_heavy_when_that_was_expected() {
     let it = Heaviness::default();
     assert_eq!(it.expected(), Expected::New);
-    assert!(it.was_light(), "that was in doubt");
+    assert!(it.was_light(), "from now on it counts as light");
     assert_eq!(it.expected(), Expected::Light);
     assert!(!it.was_light());
     it.surprised(FORGIVEN);
@@ -91,6 +91,19 @@ fn who_is_only_doubted_is_told_from_who_was_heavy_when_that_was_expected() {
     assert_eq!(proof(&it), PROOF);
     it.surprised(FORGIVEN + 2);
     assert_eq!(it.expected(), Expected::Doubtful, "it was light in between");
+}
+
+#[test]
+fn one_that_surprised_in_its_first_call_is_never_taken_for_one_that_nobody_called() {
+    for calls in [0, 1, 1 << 32] {
+        let it = Heaviness::default();
+        it.surprised(calls);
+        for left in (1..=DOUBT).rev() {
+            assert_eq!(it.expected(), Expected::Doubtful, "{left} to go");
+            assert_eq!(it.was_light(), left == 1);
+        }
+        assert_eq!(it.expected(), Expected::Light);
+    }
 }
 
 proptest! {
