@@ -1,6 +1,6 @@
 //! Who waits for something that is used piece by piece, a line for each party; whoever has used the least goes next.
 //! Must never let a party save up while it wants nothing, nor have one wait for what it used while nobody else wanted it
-//! for longer than [`MOST_NS`] of the others' use.
+//! for longer than `MOST_NS` of the others' use.
 
 #[cfg(test)]
 mod tests;
