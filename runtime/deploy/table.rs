@@ -4,9 +4,10 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use arc_swap::ArcSwap;
+use http::HeaderValue;
 
 use super::live::Live;
 use super::shards::{Named, Shards};
@@ -90,6 +91,8 @@ pub struct Shared {
     pub ledger: Arc<Ledger>,
     /// For weighing versions.
     turn: AtomicU32,
+    /// Where it answers below the server's root, once somebody has asked it there.
+    prefix: OnceLock<HeaderValue>,
 }
 
 /// Failures of one function that are logged in one second.
@@ -107,8 +110,18 @@ impl Shared {
             logged: AtomicU64::new(0),
             ledger: records.open(&account.tenant, function),
             turn: AtomicU32::new(0),
+            prefix: OnceLock::new(),
             account,
         })
+    }
+
+    /// Where this function answers below the server's root: `/tenant/function`.
+    pub fn prefix(&self, route: &Route) -> Option<HeaderValue> {
+        if let Some(prefix) = self.prefix.get() {
+            return Some(prefix.clone());
+        }
+        let prefix = HeaderValue::try_from(format!("/{}/{}", route.tenant, route.function)).ok()?;
+        Some(self.prefix.get_or_init(|| prefix).clone())
     }
 
     /// Counts that a breaker of its versions opened.

@@ -163,7 +163,8 @@ impl Call {
             };
             let mut instance = match taken {
                 Some(instance) => instance,
-                None => match program.spawn(account).await {
+                // Boxed, so that a call that needs none carries nothing of it.
+                None => match Box::pin(program.spawn(account)).await {
                     Ok(instance) => Box::new(instance),
                     Err(error) => return Ended::NotSpawned(error),
                 },
@@ -343,21 +344,21 @@ impl Instance {
             }
             Guest::Http03(service) => {
                 let (request, sending) = p3::Request::from_http(store.data_mut().http().hooks, request);
-                store
-                    .run_concurrent(async |accessor| {
-                        let answer = match service.handle(accessor, request).await? {
-                            Ok(response) => {
-                                Ok(accessor.with(|mut store| response.into_http(&mut store, sending))?)
-                            }
-                            Err(code) => Err(format!("{code:?}")),
-                        };
-                        if let (Ok(()), Some(sent)) = (head.send(answer), sent) {
-                            // The guest's own tasks write the body; they live as long as this closure.
-                            let _ = sent.await;
+                // Boxed, so that a 0.2 call carries nothing of it.
+                Box::pin(store.run_concurrent(async |accessor| {
+                    let answer = match service.handle(accessor, request).await? {
+                        Ok(response) => {
+                            Ok(accessor.with(|mut store| response.into_http(&mut store, sending))?)
                         }
-                        Ok(())
-                    })
-                    .await?
+                        Err(code) => Err(format!("{code:?}")),
+                    };
+                    if let (Ok(()), Some(sent)) = (head.send(answer), sent) {
+                        // The guest's own tasks write the body; they live as long as this closure.
+                        let _ = sent.await;
+                    }
+                    Ok(())
+                }))
+                .await?
             }
         }
     }

@@ -4,7 +4,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
@@ -43,6 +43,8 @@ struct Queue {
     /// By tenant. No bound of its own: a call holds an instance, and those are bounded.
     lines: Mutex<Fair<u64, Arc<Job>>>,
     ready: Condvar,
+    /// Calls that wait for their turn or have it.
+    busy: AtomicUsize,
     stop: AtomicBool,
 }
 
@@ -107,8 +109,12 @@ impl HeavyLane {
     /// # Errors
     /// When the operating system gives no thread.
     pub fn start(threads: usize, ticker: &Arc<Ticker>, timers: &Handle) -> std::io::Result<Self> {
-        let queue =
-            Arc::new(Queue { lines: Mutex::default(), ready: Condvar::new(), stop: AtomicBool::new(false) });
+        let queue = Arc::new(Queue {
+            lines: Mutex::default(),
+            ready: Condvar::new(),
+            busy: AtomicUsize::new(0),
+            stop: AtomicBool::new(false),
+        });
         for index in 0..threads {
             let (queue, pulse, timers) = (queue.clone(), ticker.pulse(), timers.clone());
             tasks::thread(&format!("heavy-{index}"), move || {
@@ -118,6 +124,12 @@ impl HeavyLane {
             })?;
         }
         Ok(Self(queue))
+    }
+
+    /// Whether there is something that could use a core.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        self.0.busy.load(Ordering::Relaxed) > 0
     }
 
     /// Ends the threads, each after the slice it is at.
@@ -160,6 +172,7 @@ impl Queue {
     }
 
     fn push(&self, job: Arc<Job>) {
+        self.busy.fetch_add(1, Ordering::Relaxed);
         self.lock().push((job.group.tenant, job.group.weight), job);
         self.ready.notify_one();
     }
@@ -186,6 +199,8 @@ impl Queue {
             let mut lines = self.lock();
             if again {
                 lines.push((job.group.tenant, job.group.weight), job.clone());
+            } else {
+                self.busy.fetch_sub(1, Ordering::Relaxed);
             }
             lines.ends(&job.group.tenant, used_ns);
         }

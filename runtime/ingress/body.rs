@@ -232,21 +232,30 @@ impl GuestBody {
     /// The next frame; `None` once body and guest have both ended well.
     fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Outcome>>> {
         if !self.body_ended {
-            let ended = self.flight.poll_end(cx);
-            if let Poll::Ready(Err(outcome)) = ended {
+            if let Some(outcome) = self.flight.failure() {
                 return Poll::Ready(Some(Err(outcome)));
             }
-            match Pin::new(&mut self.body).poll_frame(cx) {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(Some(frame)) => return Poll::Ready(Some(self.account(frame))),
-                Poll::Ready(None) => {
-                    self.body_ended = true;
-                    if self.declared.is_some_and(|declared| declared != self.sent) {
-                        return Poll::Ready(Some(Err(self.contradicts_its_head())));
-                    }
-                    self.flight.body_is_sent();
+            // What is there already needs no guest.
+            let mut frame = Pin::new(&mut self.body).poll_frame(cx);
+            if frame.is_pending() {
+                if let Poll::Ready(Err(outcome)) = self.flight.poll_end(cx) {
+                    return Poll::Ready(Some(Err(outcome)));
                 }
+                frame = Pin::new(&mut self.body).poll_frame(cx);
             }
+            if let Some(frame) = ready!(frame) {
+                return Poll::Ready(Some(self.account(frame)));
+            }
+            self.body_ended = true;
+            if self.declared.is_some_and(|declared| declared != self.sent) {
+                // A guest that fails at once has not finished it, and that is what went wrong.
+                let outcome = match self.flight.poll_end(cx) {
+                    Poll::Ready(Err(outcome)) => outcome,
+                    Poll::Ready(Ok(())) | Poll::Pending => self.contradicts_its_head(),
+                };
+                return Poll::Ready(Some(Err(outcome)));
+            }
+            self.flight.body_is_sent();
         }
         // Whatever the guest still does after its body belongs to the call and is bounded like it.
         match ready!(self.flight.poll_end(cx)) {

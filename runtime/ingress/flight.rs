@@ -99,6 +99,12 @@ impl Flight {
         state.ended.clone().map_or(Poll::Pending, Poll::Ready)
     }
 
+    /// How the guest failed, as of its last poll.
+    #[must_use]
+    pub fn failure(&self) -> Option<Outcome> {
+        self.state.borrow().ended.as_ref()?.as_ref().err().cloned()
+    }
+
     /// Tells a 0.3 guest that its body has gone out.
     pub fn body_is_sent(&self) {
         if let Some(lease) = &mut self.state.borrow_mut().lease {

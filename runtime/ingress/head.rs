@@ -51,46 +51,83 @@ fn is_stripped(name: &HeaderName) -> bool {
     }
 }
 
-/// The host a request is for, checked as RFC 9112 section 3.2 wants it.
-///
-/// # Errors
-/// [`Rejection::BadRequest`] for a missing, repeated, invalid or contradicted host.
-pub fn authority(parts: &Parts) -> Result<Option<Authority>, Rejection> {
-    let mut hosts = parts.headers.get_all(header::HOST).iter();
-    let (host, more) = (hosts.next(), hosts.next());
-    if more.is_some() {
-        return Err(Rejection::BadRequest("more than one host field"));
+/// The host that a request is for, as it was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Host<'a> {
+    text: &'a str,
+    /// Bytes of it that are the name; then comes the port, if there is one.
+    name: usize,
+}
+
+impl<'a> Host<'a> {
+    /// The name, without a port.
+    #[must_use]
+    pub fn name(self) -> &'a str {
+        self.text.get(..self.name).unwrap_or(self.text)
     }
-    let host = match host {
-        None => None,
-        Some(value) => Some(
-            Authority::try_from(value.as_bytes())
-                .map_err(|_| Rejection::BadRequest("the host field is not a host and a port"))?,
-        ),
-    };
-    let asked = match (parts.uri.authority(), host) {
-        (Some(authority), Some(host)) if !authority.as_str().eq_ignore_ascii_case(host.as_str()) => {
-            return Err(Rejection::BadRequest("the host field and the request's authority differ"));
+
+    /// Reads what most hosts look like, without keeping anything.
+    fn plain(text: &'a str) -> Option<Self> {
+        let letters = |b: u8| b.is_ascii_alphanumeric() || b == b'.' || b == b'-';
+        let name = text.bytes().take_while(|b| letters(*b)).count();
+        let port = text.get(name..)?;
+        let is_port =
+            port.is_empty() || (port.starts_with(':') && port.bytes().skip(1).all(|b| b.is_ascii_digit()));
+        (name > 0 && is_port).then_some(Self { text, name })
+    }
+
+    fn of(authority: &'a Authority) -> Result<Self, Rejection> {
+        let host = Self { text: authority.as_str(), name: authority.host().len() };
+        if host.text.contains('@') {
+            return Err(Rejection::BadRequest("the host holds a user name"));
         }
-        (Some(authority), _) => Some(authority.clone()),
-        (None, host) => host,
-    };
-    match &asked {
-        None if parts.version >= Version::HTTP_11 => Err(Rejection::BadRequest("the host field is missing")),
-        Some(asked) if asked.as_str().contains('@') => {
-            Err(Rejection::BadRequest("the host holds a user name"))
+        // The parser of hosts lets anything through where the port is.
+        let port = host.text.get(host.name..).unwrap_or("");
+        if port.bytes().skip(1).any(|b| !b.is_ascii_digit()) {
+            return Err(Rejection::BadRequest("the port of the host is not a number"));
         }
-        Some(asked) if has_no_number(asked) => {
-            Err(Rejection::BadRequest("the port of the host is not a number"))
+        Ok(host)
+    }
+
+    fn read(field: &'a HeaderValue) -> Result<Self, Rejection> {
+        const INVALID: Rejection = Rejection::BadRequest("the host field is not a host and a port");
+        let text = field.to_str().map_err(|_| INVALID)?;
+        if let Some(host) = Self::plain(text) {
+            return Ok(host);
         }
-        _ => Ok(asked),
+        let authority = Authority::try_from(text).map_err(|_| INVALID)?;
+        Host::of(&authority).map(|host| Self { text, name: host.name })
     }
 }
 
-/// Whether something else than digits stands where the port is; the parser of hosts lets it through.
-fn has_no_number(asked: &Authority) -> bool {
-    let port = asked.as_str().get(asked.host().len()..).unwrap_or("");
-    port.bytes().skip(1).any(|b| !b.is_ascii_digit())
+/// The host a request is for, checked as RFC 9112 section 3.2 wants it. `None` only before HTTP/1.1.
+///
+/// # Errors
+/// [`Rejection::BadRequest`] for a missing, repeated, invalid or contradicted host.
+pub fn host(parts: &Parts) -> Result<Option<Host<'_>>, Rejection> {
+    let mut fields = parts.headers.get_all(header::HOST).iter();
+    let (field, more) = (fields.next(), fields.next());
+    if more.is_some() {
+        return Err(Rejection::BadRequest("more than one host field"));
+    }
+    let host = field.map(Host::read).transpose()?;
+    let asked = parts.uri.authority().map(Host::of).transpose()?;
+    match (asked, host) {
+        (Some(asked), Some(host)) if !asked.text.eq_ignore_ascii_case(host.text) => {
+            Err(Rejection::BadRequest("the host field and the request's authority differ"))
+        }
+        (None, None) if parts.version >= Version::HTTP_11 => {
+            Err(Rejection::BadRequest("the host field is missing"))
+        }
+        (asked, host) => Ok(asked.or(host)),
+    }
+}
+
+/// The host as a URI has it.
+#[must_use]
+pub fn authority(parts: &Parts) -> Option<Authority> {
+    let of_field = || Authority::try_from(parts.headers.get(header::HOST)?.as_bytes()).ok();
+    parts.uri.authority().cloned().or_else(of_field)
 }
 
 /// Sizes and methods nobody is routed with.
@@ -144,6 +181,9 @@ fn below<'a>(host: &'a str, base: &str) -> Option<&'a str> {
 pub fn strip_prefix(uri: &Uri, prefix: usize) -> PathAndQuery {
     let whole = uri.path_and_query().map_or("/", PathAndQuery::as_str);
     let rest = whole.get(prefix..).unwrap_or("");
+    if rest.is_empty() || rest == "/" {
+        return PathAndQuery::from_static("/");
+    }
     let text = if rest.starts_with('/') { rest.to_owned() } else { format!("/{rest}") };
     // The rest of a valid path and query is one; if it ever were not, the root is the safe answer.
     PathAndQuery::try_from(text).unwrap_or_else(|_| PathAndQuery::from_static("/"))

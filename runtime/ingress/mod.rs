@@ -4,6 +4,7 @@
 pub mod admit;
 pub mod asked;
 pub mod body;
+pub mod busy_poll;
 pub mod flight;
 pub mod head;
 mod recorder;

@@ -15,12 +15,14 @@ use hyper::body::Incoming;
 use super::admit::Permit;
 use super::asked::Asked;
 use super::body::{Body, Gathered, GuestBody};
+use super::busy_poll::Doorbell;
 use super::flight::{Flight, NoHead};
 use super::reply::{self, Form};
 use super::visit::{Ids, Visit};
 use super::watch::Watch;
 use super::{Face, head, retry};
 use crate::deploy::live::Live;
+use crate::deploy::table::Route;
 use crate::engine::lanes::Group;
 use crate::engine::lease::{Lease, Terms};
 use crate::engine::pool::{Shelf, Taken, Wish};
@@ -45,6 +47,8 @@ pub struct Desk {
     pub watch: Rc<Watch>,
     /// This thread's answers on their way out.
     pub outbox: Rc<Outbox>,
+    /// Where this thread hears of each request.
+    pub doorbell: Rc<Doorbell>,
     /// This thread's request ids.
     pub ids: Ids,
     /// How long this thread's requests took.
@@ -66,6 +70,7 @@ impl From<Rejection> for Failure {
 /// Names the request, has it answered, and maps whatever went wrong. Never fails.
 pub async fn serve(desk: Rc<Desk>, link: Rc<Link>, request: Request<Incoming>) -> Response<Body> {
     link.request_begins(request.version() == http::Version::HTTP_2);
+    desk.doorbell.ring();
     let form = Form::of(request.headers());
     let mut visit = Visit::new(&desk.ids, &link, request.method() == Method::HEAD);
     match respond(&desk, &link, &mut visit, request).await {
@@ -104,10 +109,9 @@ pub(super) type Answered = Result<(Response<Body>, Rc<Flight>), (Failure, Option
 async fn respond(desk: &Rc<Desk>, link: &Link, visit: &mut Visit, request: Request<Incoming>) -> Answered {
     let refused = |rejection: Rejection| (Failure::Rejected(rejection), None);
     let (mut parts, body) = request.into_parts();
-    let (permit, asked, prefix) = admit(desk, &parts, visit).map_err(refused)?;
+    let (permit, prefix) = admit(desk, &parts, visit).map_err(refused)?;
     visit.phases.routed = now_ns();
-    let live = permit.live.clone();
-    let group = permit.route.group;
+    let (route, live) = (permit.route.clone(), permit.live.clone());
     visit.admit(permit).await.map_err(refused)?;
     let (program, cold) = match live.loaded() {
         Some(program) => (program, false),
@@ -123,11 +127,11 @@ async fn respond(desk: &Rc<Desk>, link: &Link, visit: &mut Visit, request: Reque
     live.touch(visit.phases.admitted);
 
     // HTTP/2 has no host field, only an authority.
-    let of_authority = || HeaderValue::from_str(asked.as_ref()?.as_str()).ok();
+    let of_authority = || HeaderValue::from_str(parts.uri.authority()?.as_str()).ok();
     let host = parts.headers.get(header::HOST).cloned().or_else(of_authority);
-    rewrite(&mut parts, asked, prefix, live.handler);
+    rewrite(&mut parts, (prefix, &route), live.handler);
     introduce(&mut parts.headers, host, link, visit.id);
-    let call = Calling { desk, live, program, group, cold };
+    let call = Calling { desk, live, program, group: route.group, cold };
     if call.live.retries.is_some() && retry::may_be_repeated(&parts.method) {
         return Box::pin(retry::twice(&call, visit, taken, (parts, body))).await;
     }
@@ -200,7 +204,8 @@ impl Calling<'_> {
     }
 }
 
-type Admitted = (Permit, Option<Authority>, usize);
+/// The right to run a guest, and how much of the path is the platform's.
+type Admitted = (Permit, usize);
 
 /// Everything that can be refused without a guest.
 fn admit(desk: &Desk, parts: &Parts, visit: &mut Visit) -> Result<Admitted, Rejection> {
@@ -209,11 +214,10 @@ fn admit(desk: &Desk, parts: &Parts, visit: &mut Visit) -> Result<Admitted, Reje
         return Err(Rejection::Draining);
     }
     head::check(parts, face.limits.header_bytes as usize, face.limits.header_fields as usize)?;
-    let asked = head::authority(parts)?;
     // Names are kept in lower case, and a host is compared without: few hosts come in any other.
-    let host = asked.as_ref().map(|asked| match asked.host() {
-        host if host.bytes().any(|b| b.is_ascii_uppercase()) => Cow::Owned(host.to_ascii_lowercase()),
-        host => Cow::Borrowed(host),
+    let host = head::host(parts)?.map(|host| match host.name() {
+        name if name.bytes().any(|b| b.is_ascii_uppercase()) => Cow::Owned(name.to_ascii_lowercase()),
+        name => Cow::Borrowed(name),
     });
     let target = head::target(host.as_deref(), parts.uri.path(), &face.base_domain)?;
     let routes = face.table.now();
@@ -224,28 +228,26 @@ fn admit(desk: &Desk, parts: &Parts, visit: &mut Visit) -> Result<Admitted, Reje
         if fits { Ok(permit) } else { Err(Rejection::PayloadTooLarge) }
     });
     let permit = entered.inspect_err(|_| visit.refused_by = Some(route.clone()))?;
-    let prefix = target.prefix;
-    drop(host);
-    Ok((permit, asked, prefix))
+    Ok((permit, target.prefix))
 }
 
 /// Makes the target what the guest is to see: without the platform's prefix, and whole where 0.3 reads it whole.
-fn rewrite(parts: &mut Parts, asked: Option<Authority>, prefix: usize, handler: Handler) {
-    head::strip(&mut parts.headers);
-    if prefix > 0 {
-        let stripped = parts.uri.path().get(..prefix).map(HeaderValue::from_str);
-        if let Some(Ok(stripped)) = stripped {
-            parts.headers.insert(head::FORWARDED_PREFIX, stripped);
-        }
-    }
+fn rewrite(parts: &mut Parts, (prefix, route): (usize, &Route), handler: Handler) {
     let whole = matches!(handler, Handler::Http03) || !parts.headers.contains_key(header::HOST);
+    let authority = if whole { head::authority(parts) } else { None };
+    head::strip(&mut parts.headers);
+    if prefix > 0
+        && let Some(prefix) = route.shared.prefix(route)
+    {
+        parts.headers.insert(head::FORWARDED_PREFIX, prefix);
+    }
     if prefix > 0 || whole {
         let mut uri = http::uri::Parts::default();
         uri.path_and_query = Some(head::strip_prefix(&parts.uri, prefix));
         if whole {
             uri.scheme = Some(Scheme::HTTP);
             // HTTP/1.0 without a host: the guest is told the one name that is always true.
-            uri.authority = asked.or_else(|| Some(Authority::from_static("localhost")));
+            uri.authority = authority.or_else(|| Some(Authority::from_static("localhost")));
         }
         if let Ok(uri) = Uri::from_parts(uri) {
             parts.uri = uri;

@@ -34,7 +34,10 @@ fn a_host_below_the_base_domain_names_function_and_tenant() {
 
 #[test]
 fn the_host_rules_of_rfc_9112_hold() {
-    let of = |request: http::request::Builder| head::authority(&parts(request));
+    let of = |request: http::request::Builder| {
+        let parts = parts(request);
+        head::host(&parts).map(|host| host.map(|host| host.name().to_owned()))
+    };
     assert!(of(Request::get("/")).is_err(), "missing");
     assert!(of(Request::get("/").header("host", "a").header("host", "a")).is_err(), "repeated");
     assert!(of(Request::get("/").header("host", "a b")).is_err(), "invalid");
@@ -244,10 +247,11 @@ proptest! {
         }
         let Ok(request) = request.body(()) else { return Ok(()) };
         let parts = request.into_parts().0;
-        if let Ok(asked) = head::authority(&parts) {
-            let asked = asked.unwrap();
+        if let Ok(host) = head::host(&parts) {
+            let asked = head::authority(&parts).unwrap();
             prop_assert!(hosts.len() <= 1 && !asked.as_str().contains('@'));
             prop_assert!(hosts.iter().all(|host| host.eq_ignore_ascii_case(asked.as_str())), "{asked}");
+            prop_assert!(host.unwrap().name().eq_ignore_ascii_case(asked.host()));
         }
     }
 

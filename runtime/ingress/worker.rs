@@ -21,6 +21,7 @@ use tokio::sync::mpsc;
 use tokio::task::LocalSet;
 
 use super::Face;
+use super::busy_poll::Doorbell;
 use super::service::{Desk, serve};
 use super::visit::Ids;
 use super::watch::{Watch, now_ms};
@@ -85,13 +86,16 @@ async fn run(hire: Hire) {
         ready_per_program: face.limits.ready_per_program,
     };
     let budget = face.table.accounts.budget().clone();
+    let doorbell = Rc::new(Doorbell::default());
+    tasks::local(doorbell.clone().busy_poll(face.limits.busy_poll_us * 1_000, heavy.clone()));
     let shelf = Shelf::new(ticker.pulse(), heavy, (bounds, budget));
     let watch = Rc::new(Watch::default());
     let server_limits = face.limits;
     let ids = Ids::new(node, u8::try_from(index).unwrap_or(u8::MAX));
     let outbox = Rc::new(Outbox::default());
     tasks::local(outbox.clone().run());
-    let desk = Rc::new(Desk { face, shelf: shelf.clone(), watch: watch.clone(), outbox, ids, times });
+    let desk =
+        Rc::new(Desk { face, shelf: shelf.clone(), watch: watch.clone(), outbox, doorbell, ids, times });
     tasks::local(shelf.clone().janitor());
     tasks::local(watch.clone().run(server_limits));
     let mut settle = tokio::time::interval(Duration::from_secs(1));

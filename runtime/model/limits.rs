@@ -258,6 +258,9 @@ pub struct ServerLimits {
     pub idle_ms: u64,
     /// A client that takes no byte of its answer for this long is cut off.
     pub write_stall_ms: u64,
+    /// How long a thread looks for the next request before it sleeps, where they come that soon, in microseconds; 0 for
+    /// not at all.
+    pub busy_poll_us: u64,
     /// What a drain waits for running requests.
     pub drain_ms: u64,
     /// One upload, in bytes.
@@ -295,6 +298,7 @@ impl Default for ServerLimits {
             header_read_ms: 10_000,
             idle_ms: 60_000,
             write_stall_ms: 30_000,
+            busy_poll_us: 100,
             drain_ms: 10_000,
             upload_bytes: 64 * MIB,
             compiles: 2,

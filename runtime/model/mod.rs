@@ -2,6 +2,7 @@
 
 pub mod allowance;
 pub mod breaker;
+pub mod busy_poll;
 pub mod fair;
 pub mod frame;
 pub mod heaviness;

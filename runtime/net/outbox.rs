@@ -1,20 +1,25 @@
 //! One thread's answers on their way out: those made in one turn of its queue leave together, so that a client that
 //! sleeps is woken once and not once for each. Must never hold an answer beyond the turn, nor more than a few of them.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
 use super::socket::Link;
 
 /// Connections with something to send, above which nothing is waited for.
-const BATCH: usize = 8;
+const BATCH: usize = 32;
+/// How long the first of them waits for others, if the turn takes so long: where guests compute, few leave together.
+const HOLD: Duration = Duration::from_millis(1);
 
 /// The connections of one thread that have something to send.
 #[derive(Default)]
 pub struct Outbox {
     waiting: RefCell<Vec<Rc<Link>>>,
+    /// When the first of them came.
+    since: Cell<Option<Instant>>,
     something: Notify,
 }
 
@@ -25,10 +30,12 @@ impl Outbox {
         waiting.push(link.clone());
         let many = waiting.len();
         drop(waiting);
-        if many >= BATCH {
-            self.send();
-        } else if many == 1 {
+        let now = Instant::now();
+        if many == 1 {
+            self.since.set(Some(now));
             self.something.notify_one();
+        } else if many >= BATCH || self.since.get().is_some_and(|since| now.duration_since(since) >= HOLD) {
+            self.send();
         }
     }
 

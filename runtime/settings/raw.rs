@@ -301,6 +301,7 @@ fn check_server(server: &ServerLimits) -> Result<(), SettingsError> {
     range("server.header_read_ms", server.header_read_ms, 100, 600_000)?;
     range("server.idle_ms", server.idle_ms, 100, 3_600_000)?;
     range("server.write_stall_ms", server.write_stall_ms, 100, 3_600_000)?;
+    range("server.busy_poll_us", server.busy_poll_us, 0, 1_000)?;
     range("server.drain_ms", server.drain_ms, 0, 3_600_000)?;
     range("server.upload_bytes", server.upload_bytes, 1_024, 512 << 20)?;
     range("server.compiles", server.compiles.into(), 1, 64)?;
