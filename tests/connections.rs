@@ -34,6 +34,22 @@ fn connections_beyond_the_limit_are_told_so() {
 }
 
 #[test]
+fn a_server_that_looks_for_the_next_request_sleeps_when_none_comes() {
+    let server = with("busy_poll_us = 1000");
+    let mut raw = Raw::connect(server.ingress);
+    for _ in 0..500 {
+        assert_eq!(raw.send(GET).answer().expect("an answer").status, 200);
+    }
+    eventually("the threads sleep", || {
+        let before = server.workers_cpu_ns();
+        assert!(before > 0, "they have worked");
+        std::thread::sleep(Duration::from_millis(400));
+        server.workers_cpu_ns() - before < 100_000_000
+    });
+    assert_eq!(raw.send(GET).answer().expect("an answer").status, 200, "and wake up");
+}
+
+#[test]
 fn who_sends_no_head_is_cut_off() {
     let server = with("header_read_ms = 300");
     let beginnings: [&[u8]; 6] = [

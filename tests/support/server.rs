@@ -232,6 +232,16 @@ impl Server {
         kib.unwrap_or(0) * 1024
     }
 
+    /// CPU time of the threads that answer requests, in nanoseconds.
+    pub fn workers_cpu_ns(&self) -> u64 {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.pid())).expect("the threads of a child");
+        let read =
+            |task: &std::path::Path, file| std::fs::read_to_string(task.join(file)).unwrap_or_default();
+        let workers =
+            tasks.flatten().map(|task| task.path()).filter(|task| read(task, "comm").starts_with("worker-"));
+        workers.filter_map(|task| read(&task, "schedstat").split(' ').next()?.parse::<u64>().ok()).sum()
+    }
+
     /// Open file descriptors.
     pub fn descriptors(&self) -> usize {
         std::fs::read_dir(format!("/proc/{}/fd", self.pid())).map_or(0, Iterator::count)
