@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::{DOUBLED, DOUBT, Expected, FORGIVEN, Heaviness, ONE, PROOF, State};
+use super::{DOUBLED, DOUBT, Expected, FORGIVEN, Heaviness, ONE, PARDONED, PROOF, State};
 
 fn is_heavy(of: &Heaviness) -> bool {
     of.expected() != Expected::Light
@@ -35,12 +35,30 @@ fn a_new_version_has_to_show_one_short_call() {
 }
 
 #[test]
-fn one_surprise_in_many_calls_is_doubted_for_a_few_only() {
+fn one_surprise_in_many_calls_is_pardoned() {
+    let it = light();
+    for turn in 1..10 {
+        it.surprised(turn * PARDONED);
+        assert_eq!(it.expected(), Expected::Light);
+    }
+}
+
+#[test]
+fn two_surprises_in_a_few_calls_are_doubted_for_a_few_only() {
     let it = light();
     for turn in 1..10 {
         it.surprised(turn * FORGIVEN);
+        it.surprised(turn * FORGIVEN + 1);
+        assert_eq!(it.expected(), Expected::Doubtful);
         assert_eq!(proof(&it), DOUBT);
     }
+}
+
+#[test]
+fn who_surprises_sooner_than_is_pardoned_is_doubted_at_once() {
+    let it = light();
+    it.surprised(PARDONED - 1);
+    assert_eq!(it.expected(), Expected::Doubtful);
 }
 
 #[test]
@@ -52,6 +70,7 @@ fn who_surprises_again_and_again_is_believed_later_each_time() {
         it.surprised(calls);
         assert_eq!(proof(&it), DOUBT << doubled.min(DOUBLED));
     }
+    it.surprised(calls + FORGIVEN);
     it.surprised(calls + FORGIVEN);
     assert_eq!(proof(&it), DOUBT);
 }
@@ -82,6 +101,7 @@ fn who_is_only_doubted_is_told_from_who_was_heavy_when_that_was_expected() {
     assert!(it.was_light(), "from now on it counts as light");
     assert_eq!(it.expected(), Expected::Light);
     assert!(!it.was_light());
+    it.surprised(FORGIVEN);
     it.surprised(FORGIVEN);
     assert_eq!(it.expected(), Expected::Doubtful);
     it.was_heavy();
