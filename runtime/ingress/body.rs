@@ -160,6 +160,11 @@ impl GuestBody {
                 Poll::Pending => break,
             }
         }
+        if self.is_taken(self.trailers.is_some())
+            && let Some(outcome) = self.failure(cx)
+        {
+            return Poll::Ready(Gathered::Failed(outcome));
+        }
         Poll::Ready(Gathered::Streaming)
     }
 
@@ -189,6 +194,12 @@ impl GuestBody {
                 Poll::Ready(None)
             }
             Some(Ok(frame)) => {
+                if self.is_taken(frame.is_trailers())
+                    && let Some(outcome) = self.failure(cx)
+                {
+                    self.end(&outcome);
+                    return Poll::Ready(Some(Err(Broken)));
+                }
                 // Nobody polls a body after its trailers.
                 self.all_taken = frame.is_trailers();
                 Poll::Ready(Some(Ok(frame)))
@@ -243,17 +254,18 @@ impl GuestBody {
                 }
                 frame = Pin::new(&mut self.body).poll_frame(cx);
             }
-            if let Some(frame) = ready!(frame) {
-                return Poll::Ready(Some(self.account(frame)));
-            }
-            self.body_ended = true;
-            if self.declared.is_some_and(|declared| declared != self.sent) {
-                // A guest that fails at once has not finished it, and that is what went wrong.
-                let outcome = match self.flight.poll_end(cx) {
-                    Poll::Ready(Err(outcome)) => outcome,
-                    Poll::Ready(Ok(())) | Poll::Pending => self.contradicts_its_head(),
-                };
-                return Poll::Ready(Some(Err(outcome)));
+            let accounted = match ready!(frame) {
+                Some(frame) => self.account(frame).map(Some),
+                None if self.declared.is_some_and(|declared| declared != self.sent) => {
+                    Err(self.contradicts_its_head())
+                }
+                None => Ok(None),
+            };
+            match accounted {
+                Ok(Some(frame)) => return Poll::Ready(Some(Ok(frame))),
+                // A guest that fails at once has not finished its body, and that is what went wrong.
+                Err(outcome) => return Poll::Ready(Some(Err(self.failure(cx).unwrap_or(outcome)))),
+                Ok(None) => self.body_ended = true,
             }
             self.flight.body_is_sent();
         }
@@ -262,6 +274,19 @@ impl GuestBody {
             Ok(()) => Poll::Ready(None),
             Err(outcome) => Poll::Ready(Some(Err(outcome))),
         }
+    }
+
+    /// How the guest fails when it may go on, if it does at once.
+    fn failure(&self, cx: &mut Context<'_>) -> Option<Outcome> {
+        match self.flight.poll_end(cx) {
+            Poll::Ready(Err(outcome)) => Some(outcome),
+            Poll::Ready(Ok(())) | Poll::Pending => None,
+        }
+    }
+
+    /// Whether nobody asks for more than what has been taken of the body. Its guest may wait for somebody to have done that.
+    fn is_taken(&self, trailers: bool) -> bool {
+        trailers || self.declared == Some(self.sent)
     }
 
     fn account(

@@ -37,8 +37,10 @@ impl Doorbell {
             }
             let mut now = now_ns();
             poll.slept(now.saturating_sub(last_ns));
+            (seen, last_ns) = (self.rings.get(), now);
             loop {
                 if self.rings.get() != seen {
+                    poll.found();
                     (seen, last_ns) = (self.rings.get(), now);
                 }
                 if now.saturating_sub(last_ns) >= poll.window_ns() || heavy.is_busy() {
