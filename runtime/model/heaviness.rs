@@ -16,8 +16,8 @@ const DOUBLED: u64 = 11;
 /// Calls between two surprises that make the second one the first again, and up to which both are one.
 const FORGIVEN: u64 = 4_096;
 const ONE: u64 = 32;
-/// Calls without a surprise after which a single one changes nothing: where a virtual core is taken away for milliseconds,
-/// its own clock goes on, and a doubt sends hundreds of short calls to wait among heavy ones.
+/// Calls without a surprise after which a single one changes nothing: it is as likely the machine's doing, and a doubt
+/// sends all calls that come before it is over to wait among heavy ones.
 const PARDONED: u64 = 1_024;
 
 /// What is known of one version. A call that is taken for light and is heavy holds up a thread; one that is taken for
