@@ -116,7 +116,7 @@ impl Bench {
             .map_err(|error| anyhow!("`{guest}` does not compile: {error:#}"))?;
         artifact.extend(reset.map(|reset| reset.moves.trailer()).unwrap_or_default());
         let digest = Digest(*blake3::hash(&wasm).as_bytes());
-        let engine = EngineHash::of(self.engines.engine(kind.0)?);
+        let engine = EngineHash::of(self.engines.engine(kind.0)?, false);
         let id = ArtifactId { digest, profile: kind.0, tier: Tier::Speed, engine };
         self.artifacts.put(&id, &artifact)?;
         Ok(Kept { id, kind })

@@ -88,6 +88,10 @@ fn functions(server: &Server) -> Vec<Function> {
                 ("large", Canary { pages, ..own }, Habit::Fresh, 1),
                 ("probe", Canary { probes: true, ..own }, Habit::Probes, 1),
                 ("reused", own, Habit::Reused, 3),
+                // Lowered, which an 0.3 guest never is.
+                ("one", Canary { is_one: !is_async, ..own }, Habit::Fresh, 1),
+                ("one-probe", Canary { is_one: !is_async, probes: true, ..own }, Habit::Probes, 1),
+                ("one-reused", Canary { is_one: !is_async, ..own }, Habit::Reused, 3),
             ] {
                 let name = format!("{engine}-{what}");
                 deploy(server, &tenant, &name, &Canary { is_async, ..canary }.component(), reuse);
@@ -199,10 +203,15 @@ fn no_byte_is_left_in_a_slot_whose_instance_is_never_put_back() {
 }
 
 #[test]
+fn no_byte_is_left_in_a_slot_where_nothing_is_lowered() {
+    no_byte_is_left("lower_components = \"off\"\n[server]\nready_per_program = 0");
+}
+
+#[test]
 fn a_word_that_was_left_would_be_found_in_everything_that_is_searched() {
     let server = Server::with(Config::default().toml("threads = 1"));
-    for is_async in [false, true] {
-        let own = Canary { is_async, ..Canary::of(7) };
+    for (is_async, is_one) in [(false, false), (true, false), (false, true)] {
+        let own = Canary { is_async, is_one, ..Canary::of(7) };
         // It leaves another's word, and then gets its own instance again: as if a slot had not been cleaned.
         deploy(&server, "default", "caught", &Canary { leaves: 8, ..own }.component(), 2);
         deploy(&server, "default", "own", &own.component(), 2);
@@ -210,7 +219,7 @@ fn a_word_that_was_left_would_be_found_in_everything_that_is_searched() {
         for (name, (first, second)) in ["caught", "own"].into_iter().zip(expected) {
             let target = format!("/default/{name}/");
             let seen: Vec<_> = (0..4).map(|_| get(server.ingress, &target).status).collect();
-            assert_eq!(seen, [first, second, first, second], "{name}, async: {is_async}");
+            assert_eq!(seen, [first, second, first, second], "{name}, async: {is_async}, one: {is_one}");
         }
         let probe = Canary { probes: true, ..own }.component();
         deploy(&server, "default", "probe", &probe, 1_000);

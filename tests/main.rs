@@ -44,6 +44,7 @@ mod limits;
 mod records;
 // Lines of source in backtraces.
 mod lines;
+mod lowering;
 
 // Which function a request reaches, and what it is told.
 mod routing;

@@ -71,7 +71,7 @@ impl Rig {
         let slots = Slots { instances: 2, ceiling, scan_pages: false, resident_bytes: 0, resets: true };
         let engines = Engines::new(slots, ticker.clone()).unwrap();
         let artifacts = ArtifactStore::open(data.path()).unwrap();
-        let children = (Compiler::new(&server), Locator::new(&server));
+        let children = (Compiler::new(&server, true), Locator::new(&server));
         let blobs = Blobs::open(&data).unwrap();
         let loader = Loader::new(engines, artifacts, blobs, children, (Handle::current(), Tier::Fast));
         let policy = Policy {

@@ -33,6 +33,9 @@ pub struct CompileArgs {
     /// Compile quickly, and not for speed
     #[arg(long)]
     fast: bool,
+    /// Lower nothing: components stay components
+    #[arg(long)]
+    as_components: bool,
 }
 
 /// Which instructions.
@@ -53,7 +56,8 @@ impl From<ChildArgs> for ChildLimits {
 }
 
 pub(super) fn compile(args: &CompileArgs) -> ExitCode {
-    compile::child_main(args.limits.into(), if args.fast { Tier::Fast } else { Tier::Speed })
+    let tier = if args.fast { Tier::Fast } else { Tier::Speed };
+    compile::child_main(args.limits.into(), compile::Way { tier, lowers: !args.as_components })
 }
 
 pub(super) fn locate(args: &LocateArgs) -> ExitCode {

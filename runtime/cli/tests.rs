@@ -36,7 +36,8 @@ fn what_a_child_is_started_with_is_understood() {
         |arguments: &[String]| parse(&arguments.iter().map(String::as_str).collect::<Vec<_>>()).unwrap();
     assert!(matches!(parsed(&arguments(crate::engine::compile::SUBCOMMAND)), Command::Compile(_)));
     let mut fast = arguments(crate::engine::compile::SUBCOMMAND);
-    fast.extend([crate::engine::compile::FAST, "--nice", "19"].map(str::to_owned));
+    let more = [crate::engine::compile::AS_COMPONENTS, crate::engine::compile::FAST, "--nice", "19"];
+    fast.extend(more.map(str::to_owned));
     assert!(matches!(parsed(&fast), Command::Compile(_)));
     let mut locate = arguments(crate::engine::locate::SUBCOMMAND);
     locate.extend(["--at".to_owned(), "7,65536".to_owned()]);

@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::io;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, Shared};
@@ -15,7 +15,7 @@ use super::codes::Codes;
 use super::live::Live;
 use super::places::Places;
 use crate::engine::artifact::{ArtifactId, ArtifactStore, LoadError};
-use crate::engine::compile::{CompileError, Compiled, Compiler, EngineHash, Wasm, engine_hash};
+use crate::engine::compile::{CompileError, Compiled, Compiler, Wasm};
 use crate::engine::locate::Locator;
 use crate::engine::program::{Code, Engines, LinkError, Loaded, Program, ProgramId};
 use crate::faults;
@@ -76,20 +76,14 @@ pub enum LoadFailure {
 }
 
 /// The artifact of an upload for the engine of this process.
-fn artifact(digest: Digest, profile: Profile, tier: Tier) -> Result<ArtifactId, LinkError> {
-    static HASHES: [OnceLock<EngineHash>; 2] = [OnceLock::new(), OnceLock::new()];
-    let hash = match profile {
-        Profile::Lean => &HASHES[0],
-        Profile::Async => &HASHES[1],
-    };
-    let engine = if let Some(engine) = hash.get() {
-        *engine
-    } else {
-        // Not of the engine that serves: making that one takes its slots, and a file may be from before a restart.
-        let failed = |source| LinkError::Engine { profile: profile.as_str(), source };
-        let engine = engine_hash(profile).map_err(failed)?;
-        *hash.get_or_init(|| engine)
-    };
+fn artifact(
+    compiler: &Compiler,
+    (digest, profile): (Digest, Profile),
+    tier: Tier,
+) -> Result<ArtifactId, LinkError> {
+    // Not of the engine that serves: making that one takes its slots, and a file may be from before a restart.
+    let failed = |source| LinkError::Engine { profile: profile.as_str(), source };
+    let engine = compiler.engine_hash(profile).map_err(failed)?;
     Ok(ArtifactId { digest, profile, tier, engine })
 }
 
@@ -171,7 +165,11 @@ impl Loader {
             let wasm = blobs.open_file(digest).await?;
             let mut compiled = compiler.compile(Wasm::File(wasm), tier).await?;
             let profile = compiled.facts.profile;
-            let (id, better) = (artifact(digest, profile, tier)?, artifact(digest, profile, Tier::Speed)?);
+            if let Some(why) = &compiled.facts.stays {
+                tracing::info!(%digest, %why, "a component stays one: it is not lowered");
+            }
+            let of = |tier| artifact(&compiler, (digest, profile), tier);
+            let (id, better) = (of(tier)?, of(Tier::Speed)?);
             let bytes = std::mem::take(&mut compiled.artifact);
             let kept = tasks::blocking(&control, move || {
                 artifacts.put(&id, &bytes)?;
@@ -258,7 +256,7 @@ impl Loader {
 
     /// The code of an artifact, from memory if any version has it there.
     async fn code_at(&self, what: What, tier: Tier) -> Result<Arc<Code>, LoadFailure> {
-        let id = artifact(what.digest, what.profile, tier)?;
+        let id = artifact(&self.compiler, (what.digest, what.profile), tier)?;
         if let Some(code) = self.codes.get(&id) {
             return Ok(code);
         }
@@ -269,7 +267,7 @@ impl Loader {
     /// How an upload answers whose artifact is kept, as far as that tells: it need not be compiled again for another
     /// function.
     pub(super) fn known(&self, digest: Digest) -> Option<(Handler, Profile)> {
-        artifacts_of(digest).ok()?.as_flattened().iter().find_map(|id| {
+        artifacts_of(&self.compiler, digest).ok()?.as_flattened().iter().find_map(|id| {
             let kept = self.artifacts.size(id).is_ok_and(|size| size.is_some());
             let handler = match id.profile {
                 // Only these are lean.
@@ -302,7 +300,7 @@ impl Loader {
 
     /// Keeps what was compiled for speed, and then no longer what was compiled quickly. The caller keeps blobs.
     pub(super) async fn improve(&self, job: Job, bytes: Vec<u8>) -> Result<(), LoadFailure> {
-        let of = |tier| artifact(job.digest, job.profile, tier);
+        let of = |tier| artifact(&self.compiler, (job.digest, job.profile), tier);
         let (fast, speed, artifacts) = (of(Tier::Fast)?, of(Tier::Speed)?, self.artifacts.clone());
         let keeping = tasks::blocking(&self.control, move || {
             if let Err(error) = artifacts.put(&speed, &bytes) {
@@ -318,10 +316,10 @@ impl Loader {
 
     /// How thoroughly each of these is compiled on disk; `None` where nothing is kept.
     pub async fn tiers(&self, all: Vec<(Digest, Profile)>) -> Vec<Option<Tier>> {
-        let artifacts = self.artifacts.clone();
+        let (artifacts, compiler) = (self.artifacts.clone(), self.compiler.clone());
         let looking = tasks::blocking(&self.control, move || {
-            let is_there = |(digest, profile), tier| {
-                let id = artifact(digest, profile, tier).ok();
+            let is_there = |which, tier| {
+                let id = artifact(&compiler, which, tier).ok();
                 id.is_some_and(|id| artifacts.size(&id).is_ok_and(|size| size.is_some()))
             };
             let best = |which| [Tier::Speed, Tier::Fast].into_iter().find(|tier| is_there(which, *tier));
@@ -338,7 +336,7 @@ impl Loader {
     pub async fn keep_artifacts(&self, digests: &HashSet<Digest>) -> Result<usize, LoadFailure> {
         let mut kept = HashSet::new();
         for digest in digests {
-            for [fast, speed] in artifacts_of(*digest)? {
+            for [fast, speed] in artifacts_of(&self.compiler, *digest)? {
                 // A crash may have left both.
                 if !self.artifacts.size(&speed).is_ok_and(|size| size.is_some()) {
                     kept.insert(fast);
@@ -356,7 +354,7 @@ impl Loader {
     /// # Errors
     /// Of the file system; what could not be removed is tried again at the next start.
     pub async fn discard(&self, digest: Digest) -> Result<(), LoadFailure> {
-        let (all, artifacts) = (artifacts_of(digest)?, self.artifacts.clone());
+        let (all, artifacts) = (artifacts_of(&self.compiler, digest)?, self.artifacts.clone());
         let removing = tasks::blocking(&self.control, move || {
             all.as_flattened().iter().try_for_each(|id| artifacts.remove(id))
         });
@@ -367,9 +365,9 @@ impl Loader {
 }
 
 /// Every artifact that an upload may have: of each profile the one compiled quickly, and the one compiled for speed.
-fn artifacts_of(digest: Digest) -> Result<[[ArtifactId; 2]; 2], LinkError> {
-    let both =
-        |profile| Ok([artifact(digest, profile, Tier::Fast)?, artifact(digest, profile, Tier::Speed)?]);
+fn artifacts_of(compiler: &Compiler, digest: Digest) -> Result<[[ArtifactId; 2]; 2], LinkError> {
+    let of = |profile, tier| artifact(compiler, (digest, profile), tier);
+    let both = |profile| Ok([of(profile, Tier::Fast)?, of(profile, Tier::Speed)?]);
     Ok([both(Profile::Lean)?, both(Profile::Async)?])
 }
 

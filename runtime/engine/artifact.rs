@@ -16,11 +16,11 @@ use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use dashmap::DashMap;
-use wasmtime::Engine;
 use wasmtime::component::Component;
+use wasmtime::{Engine, Module, Precompiled};
 
 use crate::engine::compile::EngineHash;
-use crate::engine::program::Loaded;
+use crate::engine::program::{Image, Loaded};
 use crate::engine::reset::Moves;
 use crate::faults;
 use crate::model::version::{Digest, Profile, Tier};
@@ -202,9 +202,9 @@ impl ArtifactStore {
         };
         self.verify(&mut file, id)?;
         faults::at("artifact.map").map_err(LoadError::Io)?;
-        let component = deserialize(engine, &file).map_err(|e| classify(&e))?;
+        let image = deserialize(engine, &file).map_err(|e| classify(&e))?;
         let moves = moves(&file).map_err(LoadError::Io)?;
-        Ok(Loaded { component, moves })
+        Ok(Loaded { image, moves })
     }
 
     fn path(&self, id: &ArtifactId) -> PathBuf {
@@ -255,16 +255,23 @@ impl ArtifactStore {
 
 /// Loads what a verified file holds.
 #[expect(unsafe_code, reason = "wasmtime cannot check machine code; the seal on it was checked")]
-fn deserialize(engine: &Engine, file: &File) -> wasmtime::Result<Component> {
+fn deserialize(engine: &Engine, file: &File) -> wasmtime::Result<Image> {
     // The path leads back to the open file itself, whatever its name stands for by now. wasmtime 48 has no call that
     // takes an open file for a component; reading it into memory would lose the mapping from page cache.
     let path = format!("/proc/self/fd/{}", file.as_raw_fd());
-    // SAFETY: wasmtime asks that the bytes were made by `precompile_component` and do not change while they are mapped.
+    let is_module = Engine::detect_precompiled_file(&path)? == Some(Precompiled::Module);
+    // SAFETY: wasmtime asks that the bytes were made by `precompile_component` or `precompile_module` and do not change while they are mapped.
     // The seal says that `put` wrote them, with the key of this installation, for this engine; only `put` seals, and
     // only what our own child compiled. They do not change: files are 0600 in a folder that is 0700, are written once
     // under another name before anyone opens them, and are replaced by rename and removed by unlink, which leave the
     // inode that is mapped alone. wasmtime itself checks version, target and settings of what it maps.
-    unsafe { Component::deserialize_file(engine, path) }
+    unsafe {
+        if is_module {
+            Module::deserialize_file(engine, path).map(Image::Lowered)
+        } else {
+            Component::deserialize_file(engine, path).map(Image::Component)
+        }
+    }
 }
 
 /// What stands between the image and the seal of a verified file, if there is anything.

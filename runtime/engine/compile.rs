@@ -25,7 +25,7 @@ use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::{Semaphore, watch};
 
 pub(in crate::engine) use child::read_upload;
-pub use child::{ChildLimits, SUBCOMMAND, child_main};
+pub use child::{ChildLimits, SUBCOMMAND, Way, child_main};
 pub use frame::Facts;
 pub use hash::{EngineHash, EngineHashError, engine_hash};
 pub(in crate::engine) use start::start;
@@ -33,7 +33,7 @@ pub(in crate::engine) use start::start;
 use crate::engine::componentize::Code;
 use crate::faults;
 use crate::model::limits::ServerLimits;
-use crate::model::version::Tier;
+use crate::model::version::{Profile, Tier};
 use frame::{Frame, FrameError};
 
 /// Starts compiling children, a bounded number at once.
@@ -42,6 +42,8 @@ pub struct Compiler {
     exe: PathBuf,
     arguments: Vec<OsString>,
     wall: Duration,
+    /// Whether components are lowered where that can be done.
+    lowers: bool,
     permits: Arc<Semaphore>,
     /// How many of those there are, and cores for all.
     compiles: usize,
@@ -163,6 +165,8 @@ const LONGER: u32 = 10;
 const THREADS: &str = "RAYON_NUM_THREADS";
 /// Has a child compile quickly.
 pub const FAST: &str = "--fast";
+/// Has a child lower nothing.
+pub const AS_COMPONENTS: &str = "--as-components";
 /// How long an optimisation steps aside for compilations that somebody waits for. Who keeps the compiler busy must not
 /// keep everybody's functions slow.
 const STEP_ASIDE: Duration = Duration::from_secs(20);
@@ -176,8 +180,9 @@ impl Compiler {
     /// The children run `/proc/self/exe`: the very file that this process runs, also when a new release has taken its
     /// path meanwhile, so that both agree on what an artifact is.
     #[must_use]
-    pub fn new(limits: &ServerLimits) -> Self {
+    pub fn new(limits: &ServerLimits, lowers: bool) -> Self {
         Self {
+            lowers,
             exe: PathBuf::from("/proc/self/exe"),
             arguments: ChildLimits {
                 memory_bytes: limits.compile_memory_bytes,
@@ -192,6 +197,14 @@ impl Compiler {
             cores: std::thread::available_parallelism().map_or(1, usize::from),
             urgent: Arc::default(),
         }
+    }
+
+    /// The engine that artifacts of this profile fit.
+    ///
+    /// # Errors
+    /// wasmtime's own, when it refuses the configuration.
+    pub fn engine_hash(&self, profile: Profile) -> wasmtime::Result<EngineHash> {
+        engine_hash(profile, self.lowers)
     }
 
     /// Componentizes and compiles an upload in a child, for somebody who waits. Dropping the future kills the child.
@@ -257,7 +270,7 @@ impl Compiler {
         let not_started = |e| CompileError::host("its child could not be started", e);
         faults::at("compile.spawn").map_err(not_started)?;
         let mut command = command(&self.exe, &self.arguments, stdin);
-        command.args(more).env(THREADS, threads.to_string());
+        command.args((!self.lowers).then_some(AS_COMPONENTS)).args(more).env(THREADS, threads.to_string());
         Ok((start(command).await.map_err(not_started)?, bytes))
     }
 }

@@ -11,15 +11,17 @@ use std::task::{Context, Poll};
 use http::{Request, Response};
 use tokio::sync::oneshot;
 use wasmtime::Store;
+use wasmtime::component::Resource;
 use wasmtime_wasi_http::p2::bindings::http::types::Scheme;
+use wasmtime_wasi_http::p2::types::{HostIncomingRequest, HostResponseOutparam};
 use wasmtime_wasi_http::p3;
 use wasmtime_wasi_http::{WasiBody, WasiHttpView};
 
 use super::lanes::{Given, Gone, Group, HEAVY_NS, HeavyLane, LIGHT_TICKS};
 use super::program::{Code, Guest, Program, ProgramId, SpawnError};
 use super::ticker::Pulse;
-use crate::host::HostState;
 use crate::host::meter::Meter;
+use crate::host::{HostState, lowered};
 use crate::model::version::Handler;
 pub(super) use again::Resetter;
 
@@ -334,13 +336,12 @@ impl Instance {
         let store = &mut self.store;
         match &self.guest {
             Guest::Http02(proxy) => {
-                let mut http = store.data_mut().http();
-                let request = http.new_incoming_request(Scheme::Http, request)?;
-                let out = http.new_response_outparam_from_callback(move |answer| {
-                    // Nobody listens any more when the client has left: the guest need not care.
-                    let _ = head.send(answer.map_err(|code| format!("{code:?}")));
-                })?;
+                let (request, out) = resources(store, request, head)?;
                 proxy.wasi_http_incoming_handler().call_handle(store, request, out).await
+            }
+            Guest::Lowered(handle) => {
+                let (request, out) = resources(store, request, head)?;
+                handle.call_async(store, (lowered::handle(&request), lowered::handle(&out))).await
             }
             Guest::Http03(service) => {
                 let (request, sending) = p3::Request::from_http(store.data_mut().http().hooks, request);
@@ -362,4 +363,22 @@ impl Instance {
             }
         }
     }
+}
+
+/// What a guest of 0.2 is called with: the request, and where its answer goes.
+fn resources<B>(
+    store: &mut Store<HostState>,
+    request: Request<B>,
+    head: oneshot::Sender<Answer>,
+) -> wasmtime::Result<(Resource<HostIncomingRequest>, Resource<HostResponseOutparam>)>
+where
+    B: http_body::Body<Data = bytes::Bytes, Error = wasmtime_wasi_http::Error> + Send + 'static,
+{
+    let mut http = store.data_mut().http();
+    let request = http.new_incoming_request(Scheme::Http, request)?;
+    let out = http.new_response_outparam_from_callback(move |answer| {
+        // Nobody listens any more when the client has left: the guest need not care.
+        let _ = head.send(answer.map_err(|code| format!("{code:?}")));
+    })?;
+    Ok((request, out))
 }

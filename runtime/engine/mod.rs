@@ -9,6 +9,7 @@ pub mod instance;
 pub mod lanes;
 pub mod lease;
 pub mod locate;
+pub mod lower;
 pub mod pool;
 pub mod profile;
 pub mod program;

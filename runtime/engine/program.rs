@@ -1,23 +1,25 @@
 //! One version, ready to instantiate; and the engines it is loaded into.
 //! Must never compile, and never touch a file: it is given a loaded component.
 
+mod link;
+
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 
-use wasmtime::component::{self, Component, ComponentExportIndex, InstancePre, Linker};
 use wasmtime::{Engine, PoolConcurrencyLimitError, Store, UpdateDeadline};
-use wasmtime_wasi_http::p2::bindings::{Proxy, ProxyIndices};
-use wasmtime_wasi_http::p3::bindings::{Service, ServiceIndices};
 
-use super::instance::{Instance, Resetter};
-use super::profile::{self, Purpose, Slots};
-use super::reset::{self, Moves};
+use super::instance::Instance;
+use super::profile::Slots;
+use super::reset::Moves;
 use super::ticker::Ticker;
 use super::verdict;
 use crate::host::meter::{Meter, Tick};
-use crate::host::{Grant, HostState, link};
+use crate::host::{Grant, HostState};
 use crate::model::limits;
 use crate::model::version::{Handler, Profile, Tier};
+pub(super) use link::Guest;
+pub use link::Image;
+use link::{Linked, Pre};
 
 /// An engine with its linker and its pool of slots. The async one is made when the first program needs it.
 pub struct Engines {
@@ -25,11 +27,6 @@ pub struct Engines {
     ticker: Arc<Ticker>,
     lean: Linked,
     concurrent: OnceLock<Linked>,
-}
-
-struct Linked {
-    engine: Engine,
-    linker: Linker<HostState>,
 }
 
 /// A version as the data plane sees it, named by a number that this process never uses twice, and how thoroughly it was
@@ -84,8 +81,6 @@ pub struct Code {
     pre: Pre,
     /// Where it was in what was uploaded, if something was put in.
     moves: Option<Moves>,
-    /// What puts its instances back, if they are.
-    reset: Option<ComponentExportIndex>,
     /// How many of its instances are thrown away without trying.
     spoilt: AtomicU32,
     /// Whether the last call that told anything new was short.
@@ -110,20 +105,9 @@ pub struct Program {
 #[derive(Debug)]
 pub struct Loaded {
     /// The machine code.
-    pub component: Component,
+    pub image: Image,
     /// Where the code was in what was uploaded, if instances can be put back.
     pub moves: Option<Moves>,
-}
-
-enum Pre {
-    Http02(InstancePre<HostState>, ProxyIndices),
-    Http03(InstancePre<HostState>, ServiceIndices),
-}
-
-/// The handler of one live guest.
-pub(super) enum Guest {
-    Http02(Proxy),
-    Http03(Service),
 }
 
 /// Why a component could not become a program.
@@ -195,49 +179,21 @@ impl Engines {
         (profile, handler): (Profile, Handler),
     ) -> Result<Arc<Code>, LinkError> {
         let linked = self.linked(profile)?;
-        let Loaded { component, moves } = loaded;
-        let pre = linked.linker.instantiate_pre(&component).map_err(LinkError::Unfit)?;
-        let pre = match handler {
-            Handler::Http02 => ProxyIndices::new(&pre).map(|indices| Pre::Http02(pre, indices)),
-            Handler::Http03 => ServiceIndices::new(&pre).map(|indices| Pre::Http03(pre, indices)),
-        };
+        let Loaded { image, moves } = loaded;
         // Only what our own child put in is trusted to put anything back.
         let resets = self.slots.resets && moves.is_some();
-        let reset = resets.then(|| component.get_export_index(None, reset::EXPORT)).flatten();
-        let engine = linked.engine.clone();
+        let (pre, form) = match image {
+            Image::Component(component) => (linked.component(&component, handler, resets), "component"),
+            Image::Lowered(module) => (linked.lowered(&module, resets), "lowered"),
+        };
+        metrics::counter!("spawnpoint_programs_linked_total", "form" => form).increment(1);
         Ok(Arc::new(Code {
-            engine,
+            engine: linked.engine.clone(),
             pre: pre.map_err(LinkError::Unfit)?,
             moves,
-            reset,
             spoilt: AtomicU32::new(0),
             light: AtomicBool::new(false),
         }))
-    }
-}
-
-impl Linked {
-    fn new(profile: Profile, slots: &Slots, ticker: &Ticker) -> Result<Self, LinkError> {
-        let failed = |source| LinkError::Engine { profile: profile.as_str(), source };
-        let engine = profile::engine(profile, Purpose::Serve(slots)).map_err(failed)?;
-        let mut linker = Linker::new(&engine);
-        link(&mut linker, profile).map_err(failed)?;
-        ticker.add(&engine);
-        Ok(Self { engine, linker })
-    }
-}
-
-impl Pre {
-    fn instance(&self) -> &InstancePre<HostState> {
-        let (Self::Http02(pre, _) | Self::Http03(pre, _)) = self;
-        pre
-    }
-
-    fn guest(&self, store: &mut Store<HostState>, instance: &component::Instance) -> wasmtime::Result<Guest> {
-        match self {
-            Self::Http02(_, indices) => indices.load(store, instance).map(Guest::Http02),
-            Self::Http03(_, indices) => indices.load(store, instance).map(Guest::Http03),
-        }
     }
 }
 
@@ -271,10 +227,7 @@ impl Code {
     /// How it answers.
     #[must_use]
     pub fn handler(&self) -> Handler {
-        match self.pre {
-            Pre::Http02(..) => Handler::Http02,
-            Pre::Http03(..) => Handler::Http03,
-        }
+        self.pre.handler()
     }
 }
 
@@ -303,15 +256,8 @@ impl Program {
                 Tick::Yield => UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())),
             })
         });
-        let spawned = match self.code.pre.instance().instantiate_async(&mut store).await {
-            Ok(instance) => self.code.pre.guest(&mut store, &instance).map(|guest| (guest, instance)),
-            Err(error) => Err(error),
-        };
-        match spawned {
-            Ok((guest, instance)) => {
-                let resetter = self.code.reset.map(|export| Resetter::new(instance, export));
-                Ok(Instance::new((store, guest), meter, self.code.clone(), resetter))
-            }
+        match self.code.pre.instantiate(&mut store).await {
+            Ok((guest, resetter)) => Ok(Instance::new((store, guest), meter, self.code.clone(), resetter)),
             Err(error) if error.is::<PoolConcurrencyLimitError>() => Err(SpawnError::Full),
             Err(error) => {
                 self.failed(&error, &meter);
@@ -322,6 +268,7 @@ impl Program {
 
     /// Notes where a guest of this program was when it failed.
     pub(super) fn failed(&self, error: &wasmtime::Error, meter: &Meter) {
-        meter.failed_at(verdict::backtrace(error, self.code.moves.as_ref()));
+        let lowered = self.code.pre.is_lowered();
+        meter.failed_at(verdict::backtrace(error, self.code.moves.as_ref(), lowered));
     }
 }

@@ -5,9 +5,9 @@
 //! instantiated, tables or segments that its code changes, resources of its own, or more than one memory. What a guest
 //! has grown its memory by stays, unseen: each `memory.grow` and `memory.size` goes by a size that is put back, too.
 
-mod module;
-mod moves;
-mod restorer;
+pub(in crate::engine) mod module;
+pub(in crate::engine) mod moves;
+pub(in crate::engine) mod restorer;
 mod survey;
 #[cfg(test)]
 mod tests;

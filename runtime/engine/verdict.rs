@@ -4,6 +4,7 @@
 use wasmtime::{Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
+use super::lower;
 use super::program::SpawnError;
 use super::reset::Moves;
 use crate::host::meter::Meter;
@@ -49,15 +50,18 @@ pub fn of_spawn(error: &SpawnError, meter: &Meter) -> Option<Outcome> {
 
 /// The guest's stack, innermost first, with places in what was uploaded; the engine captures a bounded part of it. Names are
 /// not demangled here: most failures of a storm are counted and never looked at.
-pub(super) fn backtrace(error: &wasmtime::Error, moves: Option<&Moves>) -> Vec<Frame> {
+pub(super) fn backtrace(error: &wasmtime::Error, moves: Option<&Moves>, lowered: bool) -> Vec<Frame> {
     let captured = error.downcast_ref::<WasmBacktrace>();
     let frames = captured.map(WasmBacktrace::frames).unwrap_or_default().iter();
     let origin = |offset: usize| {
         let offset = u64::try_from(offset).ok()?;
         moves.map_or(Some(offset), |moves| moves.origin(offset))
     };
-    let frames = frames
-        .map(|each| Frame::new(each.func_name(), each.func_index(), each.module_offset().and_then(origin)));
+    // What is imported before everything else is ours.
+    let index = |index: u32| if lowered { index.saturating_sub(lower::INTERNALS) } else { index };
+    let frames = frames.map(|each| {
+        Frame::new(each.func_name(), index(each.func_index()), each.module_offset().and_then(origin))
+    });
     frames.collect()
 }
 

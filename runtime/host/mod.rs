@@ -4,6 +4,7 @@
 pub mod account;
 pub mod gate;
 pub mod logs;
+pub mod lowered;
 pub mod memory;
 pub mod meter;
 pub mod notes;
@@ -55,6 +56,8 @@ pub struct HostState {
     hooks: Hooks,
     /// What an instance that is put back asks for.
     written: Runs,
+    /// What is kept for a guest that is a core module.
+    lowered: lowered::State,
     /// Memory and tables of this store, bounded.
     pub memory: MemoryAccount,
     /// CPU time and incidents, shared with whoever polls the guest.
@@ -75,6 +78,7 @@ impl HostState {
             http,
             hooks: Hooks,
             written: Runs::default(),
+            lowered: lowered::State::default(),
             memory: MemoryAccount::new(grant, meter.clone()),
             meter,
         }
@@ -91,6 +95,7 @@ impl HostState {
         self.wasi = wasi(grant, &meter);
         self.memory.renew(meter.clone());
         self.meter = meter;
+        self.lowered.renew();
     }
 }
 

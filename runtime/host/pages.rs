@@ -10,10 +10,11 @@ use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::sync::LazyLock;
 
-use wasmtime::StoreContextMut;
 use wasmtime::component::{Linker, WasmList};
+use wasmtime::error::Context as _;
+use wasmtime::{Caller, StoreContextMut};
 
-use super::HostState;
+use super::{HostState, lowered};
 
 /// What a component that can be put back imports: `func(memory: list<u8>, pages: u32, index: u32) -> u64`. Of the memory
 /// that begins where the list does and is so many wasm pages long: which of its pages of [`PAGE`] bytes were written, as
@@ -133,4 +134,23 @@ pub(super) fn link(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
             Ok((store.data_mut().written.answer(address, pages, index),))
         },
     )
+}
+
+/// Adds the same for a guest that is a core module: of its memory from `pointer` on.
+///
+/// # Errors
+/// wasmtime's own, when there is one already.
+pub(super) fn link_core(linker: &mut wasmtime::Linker<HostState>) -> wasmtime::Result<()> {
+    linker.func_wrap(
+        lowered::INTERNAL,
+        lowered::WRITTEN,
+        |mut caller: Caller<'_, HostState>, pointer: u32, length: u32, pages: u32, index: u32| {
+            let memory = caller.data().lowered.memory().context("the guest has no memory")?;
+            let bytes =
+                memory.data(&caller).get(pointer as usize..).and_then(|rest| rest.get(..length as usize));
+            let address = bytes.context("pointer/length out of bounds of memory")?.as_ptr().addr();
+            Ok(caller.data_mut().written.answer(address, pages, index))
+        },
+    )?;
+    Ok(())
 }

@@ -133,7 +133,8 @@ pub async fn start(mut settings: Settings) -> Result<Running, ServeError> {
     let token = Token::open(dir.path())?;
     let ticker = Ticker::start().map_err(ServeError::Thread)?;
     let engines = Engines::new(slots, ticker.clone())?;
-    let children = (Compiler::new(&settings.server), Locator::new(&settings.server));
+    let children =
+        (Compiler::new(&settings.server, settings.lower_components), Locator::new(&settings.server));
     let loader = Loader::new(engines, artifacts, blobs, children, (Handle::current(), settings.first_tier));
     let budget = Budget::new(settings.server.memory_bytes);
     let accounts = Accounts::new(std::mem::take(&mut settings.quotas), budget);

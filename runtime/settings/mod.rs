@@ -50,6 +50,8 @@ pub struct Settings {
     pub quotas: Quotas,
     /// When a version that fails is left alone.
     pub breaker: Rules,
+    /// Whether a component of wasi:http 0.2 is made one module that calls the host directly, where that can be done.
+    pub lower_components: bool,
 }
 
 /// What is done with an instance that has answered, and with its slot.

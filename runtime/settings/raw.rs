@@ -34,6 +34,8 @@ pub struct RawSettings {
     pub scan_pages: Choice,
     /// See [`AfterUse::reset_instances`].
     pub reset_instances: Choice,
+    /// See [`Settings::lower_components`].
+    pub lower_components: Choice,
     /// See [`Settings::server_timing`].
     pub server_timing: Option<bool>,
     /// See [`Settings::first_tier`].
@@ -188,6 +190,7 @@ impl Flags {
                 scan_pages: raw.scan_pages == Choice::Auto,
                 reset_instances: raw.reset_instances == Choice::Auto,
             },
+            lower_components: raw.lower_components == Choice::Auto,
             server_timing: raw.server_timing.unwrap_or(true),
             first_tier: if raw.fast_tier.unwrap_or(true) { Tier::Fast } else { Tier::Speed },
             log: LogSettings {

@@ -24,6 +24,10 @@ pub fn install() -> Result<PrometheusHandle, metrics_exporter_prometheus::BuildE
         "Instances that were to be put back to how they were made and were thrown away"
     );
     describe_counter!(
+        "spawnpoint_programs_linked_total",
+        "Artifacts that were loaded and linked: components, and those that were lowered to one module"
+    );
+    describe_counter!(
         "spawnpoint_threads_stuck_total",
         "Times that a thread did not come back from a guest for a second"
     );

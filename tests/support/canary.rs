@@ -20,11 +20,13 @@ pub struct Canary {
     pub pages: u32,
     /// Whether it uses a handle that an instance before it had, and so must trap.
     pub probes: bool,
+    /// Whether all of its code is one module, so that it is lowered.
+    pub is_one: bool,
 }
 
 impl Canary {
     pub fn of(tenant: u16) -> Self {
-        Self { tenant, leaves: tenant, is_async: false, pages: 4, probes: false }
+        Self { tenant, leaves: tenant, is_async: false, pages: 4, probes: false, is_one: false }
     }
 
     /// The component.
@@ -40,6 +42,9 @@ impl Canary {
         // A few words in each page of the kernel, where there are many.
         let step = if self.pages > 100 { 64 * 16 } else { 64 };
         let mut end = wat_text("canary.wat.in");
+        if self.is_one {
+            end = in_one(&end);
+        }
         for (name, value) in [
             ("$MINE", (TOP | u64::from(self.tenant)).to_string()),
             ("$LEFT", (TOP | u64::from(self.leaves)).to_string()),
@@ -60,4 +65,54 @@ impl Canary {
         let beginning = beginning.replace(set, &format!("{status} {set}"));
         wat::parse_str(beginning + &end).unwrap_or_else(|error| panic!("{error}"))
     }
+}
+
+/// What fills the slot of a shim, as tools write it: the host's function needs the memory of a module that needs the
+/// function.
+const SHIM: &str = r#"
+  (core module $shim
+    (type $nine (func (param i32 i32 i32 i32 i64 i32 i32 i32 i32)))
+    (table (export "$imports") 1 1 funcref)
+    (func (export "0") (type $nine)
+      local.get 0 local.get 1 local.get 2 local.get 3 local.get 4 local.get 5 local.get 6 local.get 7 local.get 8
+      i32.const 0 call_indirect (type $nine)))
+  (core module $filler
+    (import "" "0" (func (param i32 i32 i32 i32 i64 i32 i32 i32 i32)))
+    (import "" "$imports" (table 1 1 funcref))
+    (elem (i32.const 0) func 0))
+  (core instance $shimmed (instantiate $shim))
+"#;
+
+/// The same guest with its two modules made one.
+fn in_one(text: &str) -> String {
+    let part = |from: &str, to: &str| {
+        let (_, rest) = text.split_once(from).unwrap_or_else(|| panic!("no `{from}`"));
+        rest.split_once(to).unwrap_or_else(|| panic!("no `{to}`")).0.to_owned()
+    };
+    let probe =
+        part("(core module $probe", "(core instance $one").trim_end().strip_suffix(')').unwrap().to_owned();
+    let lowered = part("(core instance $one (instantiate $probe))", "(core module $m");
+    let module = part("(core module $m", "(core instance $i (instantiate $m");
+    let (imports, handle) = module.split_once("(import \"one\"").expect("what it imports");
+    let (_, handle) = handle.split_once('\n').expect("its handler");
+    let rest = part("(export \"set\" (func $set))))))", "$ASYNC");
+    let set = r#"(core func $set (canon lower (func $types "[static]response-outparam.set") (memory $one "memory")))"#;
+    assert!(lowered.contains(set));
+    let lowered = lowered.replace(set, "");
+    let probe = probe.replace("(func (export \"run\")", "(func $one");
+    format!(
+        r#"{SHIM} {lowered} (core module $probe {imports} {probe} {handle}
+        (core instance $i (instantiate $probe (with "http" (instance
+          (export "fields" (func $fields))
+          (export "drop" (func $drop))
+          (export "response" (func $response))
+          (export "status" (func $status))
+          (export "set" (func $shimmed "0"))))))
+        (alias core export $i "memory" (core memory $memory))
+        (core func $set (canon lower (func $types "[static]response-outparam.set") (memory $memory)))
+        (core instance (instantiate $filler (with "" (instance
+          (export "0" (func $set)) (export "$imports" (table $shimmed "$imports"))))))
+        {rest} $ASYNC
+        (export "wasi:http/incoming-handler@0.2.0" (instance $handler)))"#
+    )
 }

@@ -20,7 +20,7 @@ fn id(digest: u8) -> ArtifactId {
         digest: Digest([digest; 32]),
         profile: Profile::Lean,
         tier: Tier::Speed,
-        engine: engine_hash(Profile::Lean).unwrap(),
+        engine: engine_hash(Profile::Lean, true).unwrap(),
     }
 }
 
@@ -55,7 +55,10 @@ impl Bench {
     }
 
     fn load(&self, digest: u8) -> Result<Component, LoadError> {
-        self.store.load(&self.engine, &id(digest)).map(|loaded| loaded.component)
+        self.store.load(&self.engine, &id(digest)).map(|loaded| match loaded.image {
+            Image::Component(component) => component,
+            Image::Lowered(_) => panic!("it was not lowered"),
+        })
     }
 
     fn why(&self, digest: u8) -> &'static str {

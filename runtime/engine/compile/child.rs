@@ -12,13 +12,16 @@ use rustix::process::{
     setrlimit,
 };
 
+use wasmtime::Engine;
+
 use super::engine_hash;
 use super::frame::{self, ARTIFACT_BYTES, Facts, Header, milliseconds};
 use crate::engine::componentize::sniff::{TEXT, bounded};
 use crate::engine::componentize::{Code, Refused, componentize};
+use crate::engine::lower::{self, Lowered};
 use crate::engine::profile::{self, Purpose};
 use crate::engine::reset::{Resettable, resettable};
-use crate::model::version::Tier;
+use crate::model::version::{Profile, Tier};
 
 /// The hidden subcommand that calls [`child_main`].
 pub const SUBCOMMAND: &str = "__compile";
@@ -35,6 +38,15 @@ pub struct ChildLimits {
     pub nice: i32,
     /// The process that started it, without which it has nothing to do.
     pub parent: u32,
+}
+
+/// How a child compiles.
+#[derive(Clone, Copy, Debug)]
+pub struct Way {
+    /// How thoroughly.
+    pub tier: Tier,
+    /// Whether it lowers what can be lowered.
+    pub lowers: bool,
 }
 
 impl ChildLimits {
@@ -92,8 +104,8 @@ fn lower(resource: Resource, soft: u64, hard: u64) -> io::Result<()> {
 
 /// Reads an upload from stdin and writes one frame to stdout. The whole work of a child.
 #[must_use]
-pub fn child_main(limits: ChildLimits, tier: Tier) -> ExitCode {
-    match run(limits, tier) {
+pub fn child_main(limits: ChildLimits, way: Way) -> ExitCode {
+    match run(limits, way) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // The parent keeps the end of this for its log.
@@ -103,10 +115,10 @@ pub fn child_main(limits: ChildLimits, tier: Tier) -> ExitCode {
     }
 }
 
-fn run(limits: ChildLimits, tier: Tier) -> io::Result<()> {
+fn run(limits: ChildLimits, way: Way) -> io::Result<()> {
     limits.enforce()?;
     let wasm = read_upload()?;
-    let (header, artifact) = guarded(&wasm, tier)?;
+    let (header, artifact) = guarded(&wasm, way)?;
     frame::write(io::stdout().lock(), &header, &artifact)
 }
 
@@ -124,8 +136,8 @@ pub(in crate::engine) fn read_upload() -> io::Result<Vec<u8>> {
 }
 
 /// Compiles; a panic of the tools on strange bytes is a refusal too, its message is on stderr.
-pub(super) fn guarded(wasm: &[u8], tier: Tier) -> io::Result<(Header, Vec<u8>)> {
-    catch_unwind(AssertUnwindSafe(|| compile(wasm, tier))).or_else(|payload| {
+pub(super) fn guarded(wasm: &[u8], way: Way) -> io::Result<(Header, Vec<u8>)> {
+    catch_unwind(AssertUnwindSafe(|| compile(wasm, way))).or_else(|payload| {
         // rayon panics where it gets no threads: the limit or the machine is too small for any upload.
         let text = payload.downcast_ref::<String>().map_or("", String::as_str);
         if text.contains("thread pool") {
@@ -137,27 +149,27 @@ pub(super) fn guarded(wasm: &[u8], tier: Tier) -> io::Result<(Header, Vec<u8>)> 
     })
 }
 
-fn compile(wasm: &[u8], tier: Tier) -> (Header, Vec<u8>) {
+fn compile(wasm: &[u8], way: Way) -> (Header, Vec<u8>) {
     let start = Instant::now();
     let found = match componentize(wasm) {
         Ok(found) => found,
         Err(refused) => return (refusal(&refused), Vec::new()),
     };
     let componentized = start.elapsed();
-    let purpose = match tier {
+    let purpose = match way.tier {
         Tier::Fast => Purpose::Draft,
         Tier::Speed => Purpose::Compile,
     };
+    let lowers = way.lowers && found.profile == Profile::Lean;
+    let (lowered, stays) = match lowers.then(|| lower::lower(&found.component)) {
+        Some(Ok(lowered)) => (Some(lowered), None),
+        Some(Err(why)) => (None, Some(why.to_string())),
+        None => (None, None),
+    };
     let compiled = profile::engine(found.profile, purpose).and_then(|engine| {
         // Of the one that serves, whatever the tier.
-        let hash = engine_hash(found.profile)?;
-        // What cannot be put back is compiled as it is, and answers with new instances.
-        let Ok(Resettable { component, moves }) = resettable(&found.component, found.profile) else {
-            return Ok((hash, engine.precompile_component(&found.component)?));
-        };
-        let mut artifact = engine.precompile_component(&component)?;
-        artifact.extend(moves.trailer());
-        Ok((hash, artifact))
+        let hash = engine_hash(found.profile, way.lowers)?;
+        Ok((hash, artifact(&engine, lowered, (&found.component, found.profile))?))
     });
     let (engine_hash, artifact) = match compiled {
         Ok(compiled) => compiled,
@@ -174,8 +186,26 @@ fn compile(wasm: &[u8], tier: Tier) -> (Header, Vec<u8>) {
         componentize_ms: milliseconds(componentized),
         compile_ms: milliseconds(start.elapsed().saturating_sub(componentized)),
         artifact_bytes: artifact.len() as u64,
+        stays,
     };
     (Header::Compiled(facts), artifact)
+}
+
+fn artifact(
+    engine: &Engine,
+    lowered: Option<Lowered>,
+    (component, profile): (&[u8], Profile),
+) -> wasmtime::Result<Vec<u8>> {
+    let (mut artifact, moves) = if let Some(Lowered { module, moves }) = lowered {
+        (engine.precompile_module(&module)?, moves)
+    } else if let Ok(Resettable { component, moves }) = resettable(component, profile) {
+        (engine.precompile_component(&component)?, moves)
+    } else {
+        // What cannot be put back is compiled as it is, and answers with new instances.
+        return engine.precompile_component(component);
+    };
+    artifact.extend(moves.trailer());
+    Ok(artifact)
 }
 
 fn refusal(refused: &Refused) -> Header {

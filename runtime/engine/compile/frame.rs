@@ -17,7 +17,7 @@ pub(super) const ARTIFACT_BYTES: u64 = 512 << 20;
 const HEADER_BYTES: u64 = 16 << 10;
 
 /// What was compiled, and how long it took.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Facts {
     /// Which export answers requests.
     pub handler: Handler,
@@ -33,6 +33,8 @@ pub struct Facts {
     pub compile_ms: u64,
     /// Bytes of the artifact.
     pub artifact_bytes: u64,
+    /// Why it was not lowered, if that was tried.
+    pub stays: Option<String>,
 }
 
 /// The first line.

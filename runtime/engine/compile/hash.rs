@@ -4,6 +4,7 @@
 use std::fmt;
 use std::hash::{Hash as _, Hasher};
 use std::str::FromStr;
+use std::sync::OnceLock;
 
 use serde::{Deserialize, Serialize};
 use wasmtime::Engine;
@@ -16,17 +17,23 @@ use crate::model::version::Profile;
 #[serde(try_from = "String", into = "String")]
 pub struct EngineHash([u8; 32]);
 
+/// What a lowered module and its host agree on; another number makes every artifact be compiled anew.
+const LOWERED: &[u8] = b"lowered 1";
+
 /// Text that is no engine hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("an engine hash is 64 hexadecimal digits")]
 pub struct EngineHashError;
 
 impl EngineHash {
-    /// The hash of this engine.
+    /// The hash of this engine, for artifacts whose components are lowered where that can be done, or never.
     #[must_use]
-    pub fn of(engine: &Engine) -> Self {
+    pub fn of(engine: &Engine, lowers: bool) -> Self {
         let mut stable = Stable(blake3::Hasher::new());
         engine.precompile_compatibility_hash().hash(&mut stable);
+        if lowers {
+            stable.0.update(LOWERED);
+        }
         Self(*stable.0.finalize().as_bytes())
     }
 
@@ -43,12 +50,19 @@ impl EngineHash {
     }
 }
 
-/// The hash of the engine that compiles for a profile, which is that of the one that serves it.
+/// The hash of the engine that compiles for a profile, which is that of the one that serves it; and whether components
+/// are lowered.
 ///
 /// # Errors
 /// wasmtime's own, when it refuses the configuration.
-pub fn engine_hash(profile: Profile) -> wasmtime::Result<EngineHash> {
-    Ok(EngineHash::of(&profile::engine(profile, Purpose::Compile)?))
+pub fn engine_hash(profile: Profile, lowers: bool) -> wasmtime::Result<EngineHash> {
+    static HASHES: [[OnceLock<EngineHash>; 2]; 2] = [const { [const { OnceLock::new() }; 2] }; 2];
+    let hash = &HASHES[usize::from(profile == Profile::Async)][usize::from(lowers)];
+    if let Some(hash) = hash.get() {
+        return Ok(*hash);
+    }
+    let made = EngineHash::of(&profile::engine(profile, Purpose::Compile)?, lowers);
+    Ok(*hash.get_or_init(|| made))
 }
 
 impl fmt::Display for EngineHash {

@@ -31,6 +31,7 @@ fn scripted(script: &str) -> Compiler {
         arguments: vec!["-c".into(), script.into()],
         wall: Duration::from_secs(20),
         permits: Arc::new(Semaphore::new(1)),
+        lowers: true,
         compiles: 1,
         cores: 4,
         urgent: Arc::default(),
@@ -53,10 +54,11 @@ fn header(artifact_bytes: u64) -> String {
         handler: Handler::Http02,
         profile: Profile::Lean,
         source: SourceKind::Component,
-        engine_hash: engine_hash(Profile::Lean).unwrap(),
+        engine_hash: engine_hash(Profile::Lean, true).unwrap(),
         componentize_ms: 1,
         compile_ms: 2,
         artifact_bytes,
+        stays: None,
     };
     serde_json::to_string(&Header::Compiled(facts)).unwrap()
 }
@@ -65,7 +67,7 @@ fn header(artifact_bytes: u64) -> String {
 async fn a_child_that_answers_is_believed() {
     let compiled = outcome(&format!("cat >/dev/null; echo '{}'; printf hello", header(5))).await.unwrap();
     assert_eq!(compiled.artifact, b"hello");
-    assert_eq!(compiled.facts.engine_hash, engine_hash(Profile::Lean).unwrap());
+    assert_eq!(compiled.facts.engine_hash, engine_hash(Profile::Lean, true).unwrap());
 }
 
 #[tokio::test]
@@ -169,22 +171,24 @@ async fn a_compilation_that_nobody_awaits_ends() {
 #[test]
 fn serving_and_compiling_agree_on_the_hash() {
     for profile in [Profile::Lean, Profile::Async] {
-        let hash = engine_hash(profile).unwrap();
-        assert_eq!(EngineHash::of(&serving(profile)), hash);
+        let hash = engine_hash(profile, true).unwrap();
+        assert_eq!(EngineHash::of(&serving(profile), true), hash);
         assert_eq!(hash.to_string().parse(), Ok(hash));
     }
-    assert_ne!(engine_hash(Profile::Lean).unwrap(), engine_hash(Profile::Async).unwrap());
+    let lean = engine_hash(Profile::Lean, true).unwrap();
+    assert_ne!(lean, engine_hash(Profile::Async, true).unwrap());
+    assert_ne!(lean, engine_hash(Profile::Lean, false).unwrap());
 }
 
 #[test]
 fn the_child_compiles_what_is_good_and_refuses_what_is_not() {
     let wasm = componentize::tests::exporting("wasi:http/incoming-handler@0.2.0");
-    let (header, artifact) = guarded(&wasm, Tier::Speed).unwrap();
+    let (header, artifact) = guarded(&wasm, Way { tier: Tier::Speed, lowers: true }).unwrap();
     let Header::Compiled(facts) = header else { panic!("{header:?}") };
     assert_eq!((facts.handler, facts.profile), (Handler::Http02, Profile::Lean));
     assert_eq!(facts.artifact_bytes, artifact.len() as u64);
-    assert_eq!(facts.engine_hash, engine_hash(Profile::Lean).unwrap());
-    let (header, artifact) = guarded(b"hello", Tier::Fast).unwrap();
+    assert_eq!(facts.engine_hash, engine_hash(Profile::Lean, true).unwrap());
+    let (header, artifact) = guarded(b"hello", Way { tier: Tier::Fast, lowers: true }).unwrap();
     assert!(matches!(header, Header::Refused { code: Code::NotWasm, .. }), "{header:?}");
     assert!(artifact.is_empty());
 }
@@ -196,9 +200,9 @@ fn what_was_compiled_quickly_loads_where_the_other_does() {
     let store = ArtifactStore::open(dir.path()).unwrap();
     let engine = serving(Profile::Lean);
     for tier in [Tier::Fast, Tier::Speed] {
-        let (header, artifact) = guarded(&wasm, tier).unwrap();
+        let (header, artifact) = guarded(&wasm, Way { tier, lowers: true }).unwrap();
         let Header::Compiled(facts) = header else { panic!("{header:?}") };
-        assert_eq!(facts.engine_hash, EngineHash::of(&engine), "{tier:?}");
+        assert_eq!(facts.engine_hash, EngineHash::of(&engine, true), "{tier:?}");
         let id =
             ArtifactId { digest: Digest([1; 32]), profile: Profile::Lean, tier, engine: facts.engine_hash };
         store.put(&id, &artifact).unwrap();

@@ -3,15 +3,19 @@
 
 use std::sync::Arc;
 
-use wasmtime::component::{self, ComponentExportIndex, TypedFunc};
+use wasmtime::component::{self, ComponentExportIndex};
+use wasmtime::{Extern, ModuleExport, Store};
 
 use super::Instance;
-use crate::host::Grant;
+use crate::host::{Grant, HostState};
 
 /// The guest's own function that puts it back; looked up when it is called first.
 pub(in crate::engine) enum Resetter {
     Export(component::Instance, ComponentExportIndex),
-    Function(TypedFunc<(), (u32,)>),
+    Function(component::TypedFunc<(), (u32,)>),
+    /// Of a lowered component.
+    Lowered(wasmtime::Instance, ModuleExport),
+    Direct(wasmtime::TypedFunc<(), u32>),
 }
 
 /// What an instance may have grown by and still be put back: it keeps that, and the kernel is asked about each page.
@@ -56,15 +60,7 @@ impl Instance {
     /// Puts it back to how it was made. Returns whether it is as new; if not, it must not be called.
     async fn reset(&mut self) -> bool {
         let Some(resetter) = &mut self.resetter else { return false };
-        let function = match resetter {
-            Resetter::Function(function) => *function,
-            Resetter::Export(instance, export) => {
-                let Ok(function) = instance.get_typed_func(&mut self.store, *export) else { return false };
-                *resetter = Resetter::Function(function);
-                function
-            }
-        };
-        let reset = matches!(function.call_async(&mut self.store, ()).await, Ok((0,)));
+        let reset = resetter.call(&mut self.store).await == Some(0);
         self.used = !reset;
         self.answered = 0;
         reset
@@ -72,7 +68,22 @@ impl Instance {
 }
 
 impl Resetter {
-    pub(in crate::engine) fn new(instance: component::Instance, export: ComponentExportIndex) -> Self {
-        Self::Export(instance, export)
+    /// Calls it. `None` if there is none, or it trapped.
+    async fn call(&mut self, store: &mut Store<HostState>) -> Option<u32> {
+        match self {
+            Self::Function(function) => function.call_async(store, ()).await.ok().map(|(answer,)| answer),
+            Self::Direct(function) => function.call_async(store, ()).await.ok(),
+            Self::Export(instance, export) => {
+                let function = instance.get_typed_func(&mut *store, *export).ok()?;
+                *self = Self::Function(function);
+                function.call_async(store, ()).await.ok().map(|(answer,): (u32,)| answer)
+            }
+            Self::Lowered(instance, export) => {
+                let export = instance.get_module_export(&mut *store, export);
+                let function = export.and_then(Extern::into_func)?.typed(&*store).ok()?;
+                *self = Self::Direct(function.clone());
+                function.call_async(store, ()).await.ok()
+            }
+        }
     }
 }

@@ -10,7 +10,7 @@ use wasmparser::{Parser, ValType};
 
 use super::moves::{Pieces, leb128};
 use super::{RESERVED, Why};
-use facts::{Facts, Section};
+use facts::Facts;
 
 /// Numbers of sections.
 pub(super) const CORE_MODULE: u8 = 1;
@@ -22,22 +22,22 @@ const CODE: u8 = 10;
 
 /// What has to be put back in one instance.
 #[derive(Clone, Debug, Default)]
-pub(super) struct State {
-    pub(super) globals: Vec<Global>,
-    pub(super) memory: Option<Memory>,
+pub(in crate::engine) struct State {
+    pub(in crate::engine) globals: Vec<Global>,
+    pub(in crate::engine) memory: Option<Memory>,
 }
 
 /// A global that can change.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Global {
+pub(in crate::engine) struct Global {
     /// The name it is exported by.
-    pub(super) name: String,
-    pub(super) initial: Initial,
+    pub(in crate::engine) name: String,
+    pub(in crate::engine) initial: Initial,
 }
 
 /// A constant that a global begins with; floats by their bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Initial {
+pub(in crate::engine) enum Initial {
     I32(i32),
     I64(i64),
     F32(u32),
@@ -46,17 +46,20 @@ pub(super) enum Initial {
 
 /// A memory as it is when nothing has run.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Memory {
+pub(in crate::engine) struct Memory {
     /// The name it is exported by.
-    pub(super) name: String,
+    pub(in crate::engine) name: String,
     /// Where `image` begins.
-    pub(super) start: u32,
+    pub(in crate::engine) start: u32,
     /// What its data segments make of it; zero elsewhere.
-    pub(super) image: Vec<u8>,
+    pub(in crate::engine) image: Vec<u8>,
 }
 
 /// Reads a module, and rewrites it if it has state: all of that is exported then.
-pub(super) fn rewrite(whole: &[u8], bytes: Range<usize>) -> Result<(State, Option<Pieces<'_>>), Why> {
+pub(in crate::engine) fn rewrite(
+    whole: &[u8],
+    bytes: Range<usize>,
+) -> Result<(State, Option<Pieces<'_>>), Why> {
     let mut facts = Facts::new(bytes.start);
     let module = whole.get(bytes.clone()).unwrap_or_default();
     let mut parser = Parser::new(bytes.start as u64);
@@ -125,7 +128,8 @@ impl<'a> Rewrite<'a, '_> {
             };
             pieces.copy(self.whole, copied..section.header);
             copied = section.content.end;
-            pieces.section(section.id, appended(Some((self.whole, section)), &added));
+            let there = (self.whole, section.count, section.items..section.content.end);
+            pieces.section(section.id, appended(Some(there), &added));
         }
         pieces.copy(self.whole, copied..bytes.end);
         pieces
@@ -223,13 +227,16 @@ fn grow_body(size: u32) -> Vec<u8> {
     function.into_raw_body()
 }
 
-/// A section's content with some items more.
-fn appended<'a>(section: Option<(&'a [u8], &Section)>, items: &[Vec<u8>]) -> Pieces<'a> {
+/// A section's content with some items more: of the bytes that it stands in, how many there are and where.
+pub(in crate::engine) fn appended<'a>(
+    section: Option<(&'a [u8], u32, Range<usize>)>,
+    items: &[Vec<u8>],
+) -> Pieces<'a> {
     let mut pieces = Pieces::default();
-    let count = section.map_or(0, |(_, section)| section.count as usize);
+    let count = section.as_ref().map_or(0, |(_, count, _)| *count as usize);
     pieces.put(leb128(count + items.len()));
-    if let Some((whole, section)) = section {
-        pieces.copy(whole, section.items..section.content.end);
+    if let Some((whole, _, range)) = section {
+        pieces.copy(whole, range);
     }
     pieces.put(items.concat());
     pieces
@@ -256,7 +263,7 @@ impl Initial {
         }
     }
 
-    fn read(ty: ValType, value: &wasmparser::ConstExpr<'_>) -> Result<Self, Why> {
+    pub(in crate::engine) fn read(ty: ValType, value: &wasmparser::ConstExpr<'_>) -> Result<Self, Why> {
         use wasmparser::Operator::{End, F32Const, F64Const, I32Const, I64Const};
         let mut reader = value.get_operators_reader();
         let (first, second) = (reader.read()?, reader.read()?);

@@ -24,7 +24,7 @@ const MOVE: usize = 8;
 
 /// Bytes to be written, each either copied or new.
 #[derive(Debug, Default)]
-pub(super) struct Pieces<'a>(Vec<Piece<'a>>);
+pub(in crate::engine) struct Pieces<'a>(Vec<Piece<'a>>);
 
 #[derive(Debug)]
 enum Piece<'a> {
@@ -50,7 +50,7 @@ impl Piece<'_> {
 
 impl<'a> Pieces<'a> {
     /// Copies a range of the whole.
-    pub(super) fn copy(&mut self, whole: &'a [u8], range: Range<usize>) {
+    pub(in crate::engine) fn copy(&mut self, whole: &'a [u8], range: Range<usize>) {
         let was = range.start;
         if let Some(bytes) = whole.get(range).filter(|bytes| !bytes.is_empty()) {
             self.0.push(Piece::Copied { was, bytes });
@@ -58,30 +58,30 @@ impl<'a> Pieces<'a> {
     }
 
     /// Puts in what was not there.
-    pub(super) fn put(&mut self, bytes: Vec<u8>) {
+    pub(in crate::engine) fn put(&mut self, bytes: Vec<u8>) {
         self.0.push(Piece::New { was: None, bytes });
     }
 
     /// Puts in what stands for something that was there.
-    pub(super) fn replace(&mut self, was: usize, bytes: Vec<u8>) {
+    pub(in crate::engine) fn replace(&mut self, was: usize, bytes: Vec<u8>) {
         self.0.push(Piece::New { was: Some(was), bytes });
     }
 
     /// Puts in a section of this number.
-    pub(super) fn section(&mut self, id: u8, content: Pieces<'a>) {
+    pub(in crate::engine) fn section(&mut self, id: u8, content: Pieces<'a>) {
         self.put(vec![id]);
         self.sized(content);
     }
 
     /// Puts in something that begins with its length.
-    pub(super) fn sized(&mut self, content: Pieces<'a>) {
+    pub(in crate::engine) fn sized(&mut self, content: Pieces<'a>) {
         let length = content.0.iter().map(|piece| piece.bytes().len()).sum();
         self.put(leb128(length));
         self.0.extend(content.0);
     }
 
     /// The bytes, and where they were.
-    pub(super) fn finish(self) -> (Vec<u8>, Moves) {
+    pub(in crate::engine) fn finish(self) -> (Vec<u8>, Moves) {
         let mut bytes = Vec::new();
         let mut moves: Vec<Move> = Vec::new();
         let place = |place: usize| u32::try_from(place).unwrap_or(NOWHERE);
@@ -112,6 +112,43 @@ impl Moves {
         let now = u32::try_from(now).ok()?;
         let after = self.0.partition_point(|one| one.now <= now);
         self.0.get(after.checked_sub(1)?)?.at(now).map(u64::from)
+    }
+
+    /// The moves of what was made of something whose start stood at this place.
+    pub(in crate::engine) fn from(mut self, start: usize) -> Self {
+        let start = u32::try_from(start).unwrap_or(NOWHERE);
+        for one in self.0.iter_mut().filter(|one| one.was != NOWHERE) {
+            one.was = one.was.saturating_add(start);
+        }
+        self
+    }
+
+    /// The moves of what was made of something that was made by others.
+    pub(in crate::engine) fn after(&self, before: &Self) -> Self {
+        let mut all: Vec<Move> = Vec::new();
+        let mut push = |one: Move| {
+            let goes_on = all
+                .last()
+                .is_some_and(|last| last.at(one.now) == Some(one.was).filter(|_| one.was != NOWHERE));
+            if !goes_on {
+                all.push(one);
+            }
+        };
+        for (index, one) in self.0.iter().enumerate() {
+            if one.was == NOWHERE {
+                push(*one);
+                continue;
+            }
+            let length = self.0.get(index + 1).map_or(u32::MAX, |next| next.now - one.now);
+            let end = one.was.saturating_add(length);
+            let first = before.0.partition_point(|other| other.now <= one.was);
+            let was = first.checked_sub(1).and_then(|last| before.0.get(last)?.at(one.was));
+            push(Move { now: one.now, was: was.unwrap_or(NOWHERE) });
+            for other in before.0.iter().skip(first).take_while(|other| other.now < end) {
+                push(Move { now: one.now.saturating_add(other.now - one.was), was: other.was });
+            }
+        }
+        Self(all)
     }
 
     /// As bytes to stand at the end of others.

@@ -9,7 +9,7 @@ use wasm_encoder::{
     ModuleSection, PrimitiveValType, TypeSection, ValType,
 };
 
-use super::module::{Memory, State};
+use super::module::{Initial, Memory, State};
 use super::survey::Counts;
 use super::{EXPORT, Why};
 use crate::host::pages::{GIVE_UP, IMPORT, PAGE};
@@ -131,7 +131,9 @@ fn module(states: &[(u32, State)], memory: Option<&Memory>) -> Module {
     module.section(&exports);
     module.section(&DataCountSection { count: u32::from(memory.is_some()) });
     let mut code = CodeSection::new();
-    code.function(&reset(states, memory));
+    let globals = states.iter().flat_map(|(_, state)| &state.globals);
+    let globals: Vec<_> = (0..).zip(globals.map(|global| global.initial)).collect();
+    code.function(&reset(&globals, memory, Places { written: 0, image: 0 }));
     module.section(&code);
     if let Some(memory) = memory {
         let mut data = DataSection::new();
@@ -141,23 +143,35 @@ fn module(states: &[(u32, State)], memory: Option<&Memory>) -> Module {
     module
 }
 
-/// `(func (result i32))`: 0 once everything is as it was.
-fn reset(states: &[(u32, State)], memory: Option<&Memory>) -> Function {
+/// Where in a module what puts it back finds the rest.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::engine) struct Places {
+    /// The function that tells of written pages.
+    pub(in crate::engine) written: u32,
+    /// The data segment that is the image.
+    pub(in crate::engine) image: u32,
+}
+
+/// `(func (result i32))`: 0 once everything is as it was, each of these globals too.
+pub(in crate::engine) fn reset(
+    globals: &[(u32, Initial)],
+    memory: Option<&Memory>,
+    places: Places,
+) -> Function {
     let mut function = Function::new([(1, ValType::I64), (6, ValType::I32)]);
     if let Some(memory) = memory {
-        restore(&mut function, memory);
+        restore(&mut function, memory, places);
     }
-    let globals = states.iter().flat_map(|(_, state)| &state.globals);
-    for (index, global) in (0..).zip(globals) {
-        function.instruction(&global.initial.push());
-        function.instructions().global_set(index);
+    for (index, initial) in globals {
+        function.instruction(&initial.push());
+        function.instructions().global_set(*index);
     }
     function.instructions().i32_const(0).end();
     function
 }
 
 /// Puts back each run of pages that was written: zeroes it, and copies what of the image stands in it.
-fn restore(function: &mut Function, memory: &Memory) {
+fn restore(function: &mut Function, memory: &Memory, places: Places) {
     const RUN: u32 = 0;
     const INDEX: u32 = 1;
     const START: u32 = 2;
@@ -170,7 +184,14 @@ fn restore(function: &mut Function, memory: &Memory) {
     let mut code = function.instructions();
     code.block(BlockType::Empty).loop_(BlockType::Empty);
     // The run of this index: `block` ends without one.
-    code.i32_const(0).i32_const(1).memory_size(0).local_get(INDEX).call(0).local_tee(RUN).i64_eqz().br_if(1);
+    code.i32_const(0)
+        .i32_const(1)
+        .memory_size(0)
+        .local_get(INDEX)
+        .call(places.written)
+        .local_tee(RUN)
+        .i64_eqz()
+        .br_if(1);
     code.local_get(RUN).i64_const(GIVE_UP.cast_signed()).i64_eq().if_(BlockType::Empty);
     code.i32_const(1).return_().end();
     code.local_get(RUN).i64_const(32).i64_shr_u().i32_wrap_i64().i32_const(shift).i32_shl().local_set(START);
@@ -187,6 +208,6 @@ fn restore(function: &mut Function, memory: &Memory) {
     code.local_get(END).i32_const(last).local_get(END).i32_const(last).i32_lt_u().select().local_set(TO);
     code.local_get(FROM).local_get(TO).i32_lt_u().if_(BlockType::Empty);
     code.local_get(FROM).local_get(FROM).i32_const(first).i32_sub().local_get(TO).local_get(FROM).i32_sub();
-    code.memory_init(0, 0).end();
+    code.memory_init(0, places.image).end();
     code.local_get(INDEX).i32_const(1).i32_add().local_set(INDEX).br(0).end().end();
 }

@@ -1,0 +1,292 @@
+//! What waits for memory is written as the canonical ABI has it, whatever a guest does; what is read is bounded; and what
+//! is linked is what real guests import. Must never take a signature from the code that it checks: those here are what
+//! `wit-parser` says of the WIT, and what `wit-bindgen` made of it.
+
+mod calls;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use wasmtime::{Engine, Extern, ExternType, Store, ValType};
+
+use super::abi::Lift;
+use super::delivery::At;
+use super::*;
+use crate::host::account::Accounts;
+use crate::host::logs::GuestLog;
+use crate::host::{Grant, HostState};
+use crate::model::limits;
+
+/// Every function by its interface, with the types of its parameters and of its result: `i` is an i32, `l` an i64.
+const SIGNATURES: &str = "
+wasi:cli/environment
+  get-arguments i> allocates
+  get-environment i> allocates
+  initial-cwd i> allocates
+wasi:cli/exit
+  exit i>
+  exit-with-code i>
+wasi:cli/stderr
+  get-stderr >i
+wasi:cli/stdin
+  get-stdin >i
+wasi:cli/stdout
+  get-stdout >i
+wasi:cli/terminal-input
+  [resource-drop]terminal-input i>
+wasi:cli/terminal-output
+  [resource-drop]terminal-output i>
+wasi:cli/terminal-stderr
+  get-terminal-stderr i>
+wasi:cli/terminal-stdin
+  get-terminal-stdin i>
+wasi:cli/terminal-stdout
+  get-terminal-stdout i>
+wasi:clocks/monotonic-clock
+  now >l
+  resolution >l
+  subscribe-duration l>i
+  subscribe-instant l>i
+wasi:clocks/wall-clock
+  now i>
+  resolution i>
+wasi:http/types
+  [constructor]fields >i
+  [constructor]outgoing-response i>i
+  [method]fields.append iiiiii>
+  [method]fields.clone i>i
+  [method]fields.delete iiii>
+  [method]fields.entries ii> allocates
+  [method]fields.get iiii> allocates
+  [method]fields.has iii>i
+  [method]fields.set iiiiii>
+  [method]incoming-body.stream ii>
+  [method]incoming-request.authority ii> allocates
+  [method]incoming-request.consume ii>
+  [method]incoming-request.headers i>i
+  [method]incoming-request.method ii> allocates
+  [method]incoming-request.path-with-query ii> allocates
+  [method]incoming-request.scheme ii> allocates
+  [method]outgoing-body.write ii>
+  [method]outgoing-response.body ii>
+  [method]outgoing-response.headers i>i
+  [method]outgoing-response.set-status-code ii>i
+  [method]outgoing-response.status-code i>i
+  [resource-drop]fields i>
+  [resource-drop]future-trailers i>
+  [resource-drop]incoming-body i>
+  [resource-drop]incoming-request i>
+  [resource-drop]outgoing-body i>
+  [resource-drop]outgoing-response i>
+  [resource-drop]response-outparam i>
+  [static]fields.from-list iii>
+  [static]incoming-body.finish i>i
+  [static]outgoing-body.finish iiii> allocates
+  [static]response-outparam.set iiiiliiii>
+wasi:io/error
+  [method]error.to-debug-string ii> allocates
+  [resource-drop]error i>
+wasi:io/poll
+  [method]pollable.block i>
+  [method]pollable.ready i>i
+  [resource-drop]pollable i>
+  poll iii> allocates
+wasi:io/streams
+  [method]input-stream.blocking-read ili> allocates
+  [method]input-stream.blocking-skip ili>
+  [method]input-stream.read ili> allocates
+  [method]input-stream.skip ili>
+  [method]input-stream.subscribe i>i
+  [method]output-stream.blocking-flush ii>
+  [method]output-stream.blocking-splice iili>
+  [method]output-stream.blocking-write-and-flush iiii>
+  [method]output-stream.blocking-write-zeroes-and-flush ili>
+  [method]output-stream.check-write ii>
+  [method]output-stream.flush ii>
+  [method]output-stream.splice iili>
+  [method]output-stream.subscribe i>i
+  [method]output-stream.write iiii>
+  [method]output-stream.write-zeroes ili>
+  [resource-drop]input-stream i>
+  [resource-drop]output-stream i>
+wasi:random/insecure
+  get-insecure-random-bytes li> allocates
+  get-insecure-random-u64 >l
+wasi:random/insecure-seed
+  insecure-seed i>
+wasi:random/random
+  get-random-bytes li> allocates
+  get-random-u64 >l
+";
+
+fn state() -> HostState {
+    let log = GuestLog::new("default/f".to_owned());
+    let account = Accounts::unlimited().of(&"acme".parse().unwrap());
+    let grant = Grant { variables: Arc::new([]), memory_bytes: 1 << 20, table_elements: 1, log, account };
+    HostState::new(&grant, Arc::default())
+}
+
+fn letters(types: impl Iterator<Item = ValType>) -> String {
+    let letter = |of: ValType| match of {
+        ValType::I32 => 'i',
+        ValType::I64 => 'l',
+        _ => '?',
+    };
+    types.map(letter).collect()
+}
+
+#[test]
+fn what_is_linked_is_what_guests_import() {
+    let engine = Engine::default();
+    let mut linker = Linker::new(&engine);
+    link(&mut linker).unwrap();
+    let mut store = Store::new(&engine, state());
+    let all: Vec<(String, String, Extern)> =
+        linker.iter(&mut store).map(|(module, name, it)| (module.to_owned(), name.to_owned(), it)).collect();
+    let mut linked = BTreeMap::new();
+    for (module, name, it) in all {
+        let ExternType::Func(of) = it.ty(&store) else { panic!("{name} is a function") };
+        let signature = format!("{}>{}", letters(of.params()), letters(of.results()));
+        linked.insert((module, name), signature);
+    }
+    let mut interface = "";
+    for line in SIGNATURES.lines().filter(|line| !line.is_empty()) {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let [name, signature, allocates @ ..] = &words[..] else {
+            interface = line;
+            continue;
+        };
+        let found = linked.remove(&(interface.to_owned(), (*name).to_owned()));
+        assert_eq!(found.as_deref(), Some(*signature), "{interface} {name}");
+        let known = Known { allocates: !allocates.is_empty() };
+        assert_eq!(find(interface, name), Some(known), "{interface} {name}");
+    }
+    let ours = [(PENDING, ">l"), (PLACE, "i>"), (WRITTEN, "iiii>l")];
+    for (name, signature) in ours {
+        let found = linked.remove(&(INTERNAL.to_owned(), name.to_owned()));
+        assert_eq!(found.as_deref(), Some(signature), "{name}");
+        assert_eq!(find(INTERNAL, name), None, "no guest may import it");
+    }
+    assert!(linked.is_empty(), "{linked:?}");
+    assert_eq!(find("wasi:http/types", "http-error-code"), None);
+    assert_eq!(find("wasi:sockets/tcp", "[resource-drop]tcp-socket"), None);
+}
+
+/// A list of two fields, at 8: "a" is "12", and the name of the other is empty.
+fn two_fields(delivery: &mut Delivery) {
+    delivery.begin(8, 4, 8).unwrap();
+    let list = delivery.list(At::root(0), 2, 16).unwrap();
+    delivery.bytes(At::block(list, 0), b"a".to_vec()).unwrap();
+    delivery.bytes(At::block(list, 8), b"12".to_vec()).unwrap();
+    delivery.bytes(At::block(list, 16), Vec::new()).unwrap();
+    delivery.bytes(At::block(list, 24), b"345".to_vec()).unwrap();
+}
+
+fn number(memory: &[u8], at: usize) -> u32 {
+    u32::from_le_bytes(*memory[at..].first_chunk().unwrap())
+}
+
+#[test]
+fn a_list_of_fields_is_laid_out_as_the_abi_has_it() {
+    let (mut delivery, mut memory) = (Delivery::default(), vec![0xee; 256]);
+    two_fields(&mut delivery);
+    delivery.settle(&mut memory).unwrap();
+    assert!(memory.iter().all(|byte| *byte == 0xee), "nothing is written before there is room for all");
+    for (align, size, address) in [(4, 32, 64), (1, 1, 101), (1, 2, 103), (1, 0, 256), (1, 3, 110)] {
+        assert_eq!(delivery.pending(), align << 32 | size);
+        delivery.place(&mut memory, address).unwrap();
+    }
+    assert_eq!(delivery.pending(), 0);
+    assert_eq!((number(&memory, 8), number(&memory, 12)), (64, 2));
+    let list: Vec<u32> = (0..8).map(|index| number(&memory, 64 + index * 4)).collect();
+    assert_eq!(list, [101, 1, 103, 2, 256, 0, 110, 3]);
+    assert_eq!(
+        (&memory[101..102], &memory[103..105], &memory[110..113]),
+        (&b"a"[..], &b"12"[..], &b"345"[..])
+    );
+    let written = [8..16, 64..96, 101..102, 103..105, 110..113];
+    let untouched = |at: &usize| !written.iter().any(|range| range.contains(at));
+    assert!((0..256).filter(untouched).all(|at| memory[at] == 0xee), "and nothing else");
+}
+
+#[test]
+fn an_address_that_is_not_the_guests_is_refused() {
+    let (mut delivery, mut memory) = (Delivery::default(), vec![0; 256]);
+    two_fields(&mut delivery);
+    for address in [1, 2, 3, 228, 256, 0x8000_0000, u32::MAX - 3, u32::MAX] {
+        assert!(delivery.place(&mut memory, address).is_err(), "{address}");
+    }
+    assert_eq!(delivery.pending(), 4 << 32 | 32, "and still waited for");
+    delivery.place(&mut memory, 224).unwrap();
+    for address in [256, u32::MAX] {
+        assert!(delivery.place(&mut memory, address).is_err(), "{address}");
+    }
+    for (answer, align) in [(2, 4), (252, 4), (256, 8), (u32::MAX, 1)] {
+        delivery.begin(answer, align, 8).unwrap();
+        assert!(delivery.settle(&mut memory).is_err(), "{answer}");
+        delivery.begin(answer, align, 8).unwrap();
+        delivery.bytes(At::root(0), vec![1]).unwrap();
+        assert!(delivery.place(&mut memory, 0).is_err(), "{answer}");
+    }
+    assert!(memory.iter().all(|byte| *byte == 0));
+}
+
+#[test]
+fn a_guest_that_mixes_up_its_calls_confuses_nobody_else() {
+    let (mut delivery, mut memory) = (Delivery::default(), vec![0; 256]);
+    assert_eq!(delivery.pending(), 0);
+    assert!(delivery.place(&mut memory, 0).is_err(), "nothing was asked for");
+    two_fields(&mut delivery);
+    delivery.place(&mut memory, 64).unwrap();
+    // What it calls while it makes room answers, too.
+    delivery.begin(200, 4, 12).unwrap();
+    delivery.option_text(At::root(0), Some("text".to_owned())).unwrap();
+    assert_eq!(delivery.pending(), 1 << 32 | 4);
+    delivery.place(&mut memory, 90).unwrap();
+    assert_eq!((memory[200], number(&memory, 204), number(&memory, 208)), (1, 90, 4));
+    assert_eq!(&memory[90..94], b"text");
+    assert_eq!(number(&memory, 8), 0, "the first answer is gone");
+    assert_eq!(delivery.pending(), 0);
+    assert!(delivery.place(&mut memory, 64).is_err());
+    two_fields(&mut delivery);
+    delivery.clear();
+    assert_eq!(delivery.pending(), 0, "and so it is when the instance is put back");
+    delivery.begin(0, 1, 41).unwrap_err();
+    assert!(delivery.put(At::root(0), &[1]).is_err(), "no answer has a place outside of itself");
+    assert!(delivery.put(At::block(7, 0), &[1]).is_err());
+}
+
+#[test]
+fn what_is_read_is_the_guests_and_not_too_much() {
+    let memory = vec![b'a'; 64];
+    let mut lift = Lift::new(&memory);
+    assert_eq!(lift.text((60, 4)).unwrap(), "aaaa");
+    assert_eq!(lift.text((64, 0)).unwrap(), "");
+    for range in [(65, 0), (61, 4), (0, 65), (u32::MAX, 1), (1, u32::MAX), (u32::MAX, u32::MAX)] {
+        assert!(lift.bytes(range).is_err(), "{range:?}");
+    }
+    assert_eq!(lift.list::<8, u64>((56, 1)).unwrap().len(), 1);
+    for range in [(57, 0), (60, 1), (0, 9), (0, u32::MAX), (64, 1), (68, 0)] {
+        assert!(lift.list::<8, u64>(range).is_err(), "{range:?}");
+    }
+    assert!(Lift::new(&[0xff, 0xfe]).text((0, 2)).is_err(), "not UTF-8");
+}
+
+#[test]
+fn what_one_call_reads_is_bounded() {
+    let memory = vec![0; limits::HOSTCALL_BYTES + 1];
+    let most = u32::try_from(limits::HOSTCALL_BYTES).unwrap();
+    assert!(Lift::new(&memory).bytes((0, most + 1)).is_err());
+    let mut lift = Lift::new(&memory);
+    lift.bytes((0, most)).unwrap();
+    assert!(lift.bytes((0, 1)).is_err(), "all that it passes counts");
+    assert!(Lift::new(&memory).list::<8, Vec<u8>>((0, most / 8)).is_err(), "and so does a list of nothing");
+}
+
+#[test]
+fn zero_is_no_handle() {
+    assert!(abi::own::<String>(0).is_err());
+    assert!(abi::borrow::<String>(0).is_err());
+    let resource = abi::own::<String>(1).unwrap();
+    assert_eq!((resource.rep(), handle(&resource)), (0, 1));
+}
