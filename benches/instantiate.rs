@@ -20,6 +20,7 @@ use http_body_util::{BodyExt as _, Empty};
 use spawnpoint::engine::artifact::{ArtifactId, ArtifactStore};
 use spawnpoint::engine::compile::EngineHash;
 use spawnpoint::engine::instance::{Call, Ended, Instance, Invocation};
+use spawnpoint::engine::lower::lower;
 use spawnpoint::engine::profile::{self, Purpose, Slots};
 use spawnpoint::engine::program::{Engines, Program, ProgramId};
 use spawnpoint::engine::reset::resettable;
@@ -61,14 +62,18 @@ struct Kept {
 fn main() -> Result<()> {
     let bench = Bench::new()?;
     let mut criterion = Criterion::default().configure_from_args();
-    let hello = bench.keep("hello_wasip2", (Profile::Lean, Handler::Http02))?;
-    let classic = bench.keep("examples/ok", (Profile::Lean, Handler::Http02))?;
-    let hello_async = bench.keep("hello_p3", (Profile::Async, Handler::Http03))?;
-    let trap = bench.keep("examples/unreachable", (Profile::Lean, Handler::Http02))?;
+    let lean = (Profile::Lean, Handler::Http02);
+    let hello = bench.keep("hello_wasip2", lean, true)?;
+    let component = bench.keep("hello_wasip2", lean, false)?;
+    let classic = bench.keep("examples/ok", lean, true)?;
+    let hello_async = bench.keep("hello_p3", (Profile::Async, Handler::Http03), false)?;
+    let trap = bench.keep("examples/unreachable", lean, true)?;
 
     let mut group = criterion.benchmark_group("instance");
     group.throughput(Throughput::Elements(1));
-    for (name, kept) in [("lean", &hello), ("lean-classic", &classic), ("async", &hello_async)] {
+    let rows =
+        [("lean", &hello), ("component", &component), ("lean-classic", &classic), ("async", &hello_async)];
+    for (name, kept) in rows {
         let program = bench.program(kept)?;
         bench.spawn_and_drop(&mut group, name, &program);
         bench.fresh_request(&mut group, name, &program)?;
@@ -107,16 +112,21 @@ impl Bench {
     }
 
     /// Compiles a guest here, where the server has a child process do it, and keeps the artifact.
-    fn keep(&self, guest: &str, kind: (Profile, Handler)) -> Result<Kept> {
+    fn keep(&self, guest: &str, kind: (Profile, Handler), lowers: bool) -> Result<Kept> {
         let wasm = std::fs::read(guests::path(guest)?)?;
-        let reset = resettable(&wasm, kind.0).ok();
-        let component = reset.as_ref().map_or(wasm.as_slice(), |reset| &reset.component);
-        let mut artifact = profile::engine(kind.0, Purpose::Compile)
-            .and_then(|compiler| compiler.precompile_component(component))
-            .map_err(|error| anyhow!("`{guest}` does not compile: {error:#}"))?;
-        artifact.extend(reset.map(|reset| reset.moves.trailer()).unwrap_or_default());
+        let failed = |error| anyhow!("`{guest}` does not compile: {error:#}");
+        let compiler = profile::engine(kind.0, Purpose::Compile).map_err(failed)?;
+        let (artifact, moves) = if lowers {
+            let lowered = lower(&wasm)?;
+            (compiler.precompile_module(&lowered.module), lowered.moves)
+        } else {
+            let reset = resettable(&wasm, kind.0)?;
+            (compiler.precompile_component(&reset.component), reset.moves)
+        };
+        let mut artifact = artifact.map_err(failed)?;
+        artifact.extend(moves.trailer());
         let digest = Digest(*blake3::hash(&wasm).as_bytes());
-        let engine = EngineHash::of(self.engines.engine(kind.0)?, false);
+        let engine = EngineHash::of(self.engines.engine(kind.0)?, lowers);
         let id = ArtifactId { digest, profile: kind.0, tier: Tier::Speed, engine };
         self.artifacts.put(&id, &artifact)?;
         Ok(Kept { id, kind })

@@ -38,6 +38,10 @@ enum Kind {
     /// A new one for each request.
     New,
     Reuse,
+    /// As `Fresh` and `Reuse`, of a component that was not lowered.
+    Component {
+        reuse: bool,
+    },
     Wasmtime(&'static [&'static str]),
     Workerd,
 }
@@ -115,6 +119,18 @@ pub(crate) const ALL: &[Subject] = &[
         "spawnpoint, as `fresh`, one thread on both cores",
     ))),
     on_request(hello("sdk-fresh", Kind::Fresh, "hello", "spawnpoint, 0.2, as `fresh`, written with the SDK")),
+    on_request(hello(
+        "component-fresh",
+        Kind::Component { reuse: false },
+        "hello_wasip2",
+        "spawnpoint, as `fresh`, nothing lowered",
+    )),
+    on_request(hello(
+        "component-reuse",
+        Kind::Component { reuse: true },
+        "hello_wasip2",
+        "spawnpoint, as `reuse`, nothing lowered",
+    )),
     on_request(classic("classic-reuse", Kind::Reuse, "spawnpoint, 0.2, reused, the 75 KB guest")),
     on_request(hello(
         "wasmtime-reuse",
@@ -130,7 +146,7 @@ impl Subject {
         let peer = match self.kind {
             Kind::Wasmtime(_) => "wasmtime",
             Kind::Workerd => "workerd",
-            Kind::Native | Kind::Fresh | Kind::New | Kind::Reuse => return None,
+            Kind::Native | Kind::Fresh | Kind::New | Kind::Reuse | Kind::Component { .. } => return None,
         };
         on_path(peer).is_none().then_some(peer)
     }
@@ -142,6 +158,7 @@ impl Subject {
             Kind::Fresh => self.spawnpoint(place, false, ""),
             Kind::New => self.spawnpoint(place, false, "reset_instances = \"off\""),
             Kind::Reuse => self.spawnpoint(place, true, ""),
+            Kind::Component { reuse } => self.spawnpoint(place, reuse, "lower_components = \"off\""),
             Kind::Wasmtime(flags) => {
                 let served = wasmtime(place, self.name, flags, &guests::path(self.guest)?);
                 served.map(|(child, address)| (child, address, "/".to_owned()))

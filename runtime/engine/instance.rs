@@ -2,6 +2,7 @@
 //! Must never be used after anything but a clean end: a call consumes its instance and gives it back only then.
 
 mod again;
+mod concurrent;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -9,6 +10,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use http::{Request, Response};
+use http_body_util::BodyExt;
 use tokio::sync::oneshot;
 use wasmtime::Store;
 use wasmtime::component::Resource;
@@ -18,7 +20,7 @@ use wasmtime_wasi_http::p3;
 use wasmtime_wasi_http::{WasiBody, WasiHttpView};
 
 use super::lanes::{Given, Gone, Group, HEAVY_NS, HeavyLane, LIGHT_TICKS};
-use super::program::{Code, Guest, Program, ProgramId, SpawnError};
+use super::program::{Code, Guest, Program, ProgramId, Seat, SpawnError};
 use super::ticker::Pulse;
 use crate::host::meter::Meter;
 use crate::host::{HostState, lowered};
@@ -28,6 +30,8 @@ pub(super) use again::Resetter;
 /// One store with one guest in it.
 pub struct Instance {
     pub(super) store: Store<HostState>,
+    /// Its place, given back after the store has given back its slots.
+    _seat: Seat,
     pub(super) guest: Guest,
     pub(super) meter: Arc<Meter>,
     /// What it runs.
@@ -108,19 +112,25 @@ pub struct Invocation<B> {
 impl Instance {
     /// One that has just been made.
     pub(super) fn new(
-        (store, guest): (Store<HostState>, Guest),
+        (store, seat, guest): (Store<HostState>, Seat, Guest),
         meter: Arc<Meter>,
         code: Arc<Code>,
         resetter: Option<Resetter>,
     ) -> Self {
         let began_with = store.data().memory.used();
-        Self { store, guest, meter, code, answered: 0, used: false, resetter, began_with }
+        Self { store, _seat: seat, guest, meter, code, answered: 0, used: false, resetter, began_with }
     }
 
     /// The account of this instance.
     #[must_use]
     pub fn meter(&self) -> &Arc<Meter> {
         &self.meter
+    }
+
+    /// Whether its guest has ended, and not only answered.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        !self.store.data().lowered_runs()
     }
 }
 
@@ -342,6 +352,11 @@ impl Instance {
             Guest::Lowered(handle) => {
                 let (request, out) = resources(store, request, head)?;
                 handle.call_async(store, (lowered::handle(&request), lowered::handle(&out))).await
+            }
+            Guest::Concurrent { memory, handle, callback } => {
+                // Boxed, so that a 0.2 call carries nothing of it.
+                let call = concurrent::Calling { memory: *memory, handle, callback, head, sent };
+                Box::pin(call.run(store, request.map(BodyExt::boxed_unsync))).await
             }
             Guest::Http03(service) => {
                 let (request, sending) = p3::Request::from_http(store.data_mut().http().hooks, request);

@@ -148,7 +148,7 @@ impl Lease {
                     self.shelf.started(self.program);
                 }
                 match room {
-                    Some(room) if instance.answered < self.max_requests => {
+                    Some(room) if instance.answered < self.max_requests && instance.is_over() => {
                         self.shelf.put_back(self.program, (instance, room), self.group);
                     }
                     Some(room) => self.shelf.retire(self.program, (instance, room), self.group),

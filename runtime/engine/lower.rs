@@ -1,4 +1,4 @@
-//! Makes one core module of a component of the wasi:http 0.2 world: what it imports are the host's own functions, and no
+//! Makes one core module of a component that answers by wasi:http: what it imports are the host's own functions, and no
 //! adapter, table or handle of the component model stands between the two. Pure bytes to bytes: must never run where a
 //! request waits, nor lower a component that could behave differently for it; such a one stays as it is.
 
@@ -23,8 +23,11 @@ use plan::Plan;
 
 /// What the module exports that puts its instance back, if it can be: `func() -> i32`, which answers 0 if it is as new.
 pub const RESET: &str = "spawnpoint-reset";
-/// What the module exports that answers a request: `func(request: i32, out: i32)`.
+/// What the module exports that answers a request: of 0.2 `func(request: i32, out: i32)`, of 0.3
+/// `func(request: i32) -> i32`, which says what to do next.
 pub const HANDLE: &str = "spawnpoint-handle";
+/// What it exports, of 0.3 alone, that is told what has happened: `func(kind: i32, handle: i32, code: i32) -> i32`.
+pub const CALLBACK: &str = "spawnpoint-callback";
 /// The memory that the module exports.
 pub const MEMORY: &str = "spawnpoint-memory";
 
@@ -73,6 +76,9 @@ pub fn lower(component: &[u8]) -> Result<Lowered, Why> {
         Some(before) => moves.after(&before),
         None => moves.from(plan.main.start),
     };
+    if moves.is_too_many() {
+        return Err(Why::Shape("too many places that would move"));
+    }
     Validator::new_with_features(profile::features(Profile::Lean)).validate_all(&module)?;
     Ok(Lowered { module, moves })
 }

@@ -121,8 +121,8 @@ pub fn all_memories(instances: u32) -> u64 {
 pub fn address_bytes(instances: u32, ceiling: &Limits) -> u64 {
     const STACK: u64 = (2 << 20) + (64 << 10);
     let tables = ceiling.table_elements.saturating_mul(8 * 3);
-    let each = STACK.saturating_add(tables).saturating_mul(u64::from(instances) * 2);
-    all_memories(instances).saturating_mul(RESERVATION + GUARD).saturating_add(each)
+    let tables = tables.saturating_mul(u64::from(instances) * 2);
+    all_memories(instances).saturating_mul(RESERVATION + GUARD + STACK).saturating_add(tables)
 }
 
 fn pool(slots: &Slots) -> PoolingAllocationConfig {
@@ -134,7 +134,8 @@ fn pool(slots: &Slots) -> PoolingAllocationConfig {
         .total_core_instances(n.saturating_mul(5))
         .total_tables(n.saturating_mul(3))
         .total_memories(memories(n))
-        .total_stacks(n)
+        // A lowered instance takes its stack when it is called: never is there a memory for it and no stack.
+        .total_stacks(memories(n))
         .max_core_instances_per_component(limits::CORE_INSTANCES_PER_COMPONENT)
         .max_tables_per_component(limits::TABLES_PER_COMPONENT)
         .max_memories_per_component(limits::MEMORIES_PER_COMPONENT)

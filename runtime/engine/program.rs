@@ -2,6 +2,7 @@
 //! Must never compile, and never touch a file: it is given a loaded component.
 
 mod link;
+mod seats;
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
@@ -20,6 +21,8 @@ use crate::model::version::{Handler, Profile, Tier};
 pub(super) use link::Guest;
 pub use link::Image;
 use link::{Linked, Pre};
+pub(super) use seats::Seat;
+use seats::Seats;
 
 /// An engine with its linker and its pool of slots. The async one is made when the first program needs it.
 pub struct Engines {
@@ -78,6 +81,8 @@ impl ProgramId {
 /// so that every version of the same upload runs the same one.
 pub struct Code {
     engine: Engine,
+    /// Where its instances find a place.
+    seats: Arc<Seats>,
     pre: Pre,
     /// Where it was in what was uploaded, if something was put in.
     moves: Option<Moves>,
@@ -189,6 +194,7 @@ impl Engines {
         metrics::counter!("spawnpoint_programs_linked_total", "form" => form).increment(1);
         Ok(Arc::new(Code {
             engine: linked.engine.clone(),
+            seats: linked.seats.clone(),
             pre: pre.map_err(LinkError::Unfit)?,
             moves,
             spoilt: AtomicU32::new(0),
@@ -243,6 +249,7 @@ impl Program {
     /// # Errors
     /// [`SpawnError::Full`] when the pool has no slot, [`SpawnError::Guest`] when start-up trapped.
     pub async fn spawn(&self, meter: Arc<Meter>) -> Result<Instance, SpawnError> {
+        let seat = self.code.seats.take().ok_or(SpawnError::Full)?;
         let mut store = Store::new(&self.code.engine, HostState::new(&self.grant, meter.clone()));
         store.limiter(|state| &mut state.memory);
         store.set_hostcall_fuel(limits::HOSTCALL_BYTES);
@@ -257,7 +264,9 @@ impl Program {
             })
         });
         match self.code.pre.instantiate(&mut store).await {
-            Ok((guest, resetter)) => Ok(Instance::new((store, guest), meter, self.code.clone(), resetter)),
+            Ok((guest, resetter)) => {
+                Ok(Instance::new((store, seat, guest), meter, self.code.clone(), resetter))
+            }
             Err(error) if error.is::<PoolConcurrencyLimitError>() => Err(SpawnError::Full),
             Err(error) => {
                 self.failed(&error, &meter);

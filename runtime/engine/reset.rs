@@ -50,8 +50,8 @@ pub enum Why {
     /// It has state that nobody could put back.
     #[error("it has {0}")]
     State(&'static str),
-    /// Putting back its memory would take longer than making another instance.
-    #[error("its memory is too large")]
+    /// Putting back its memory would take longer than making another instance, or too much of it would move.
+    #[error("it is too large")]
     Large,
 }
 
@@ -76,6 +76,9 @@ pub fn resettable(component: &[u8], profile: Profile) -> Result<Resettable, Why>
     pieces.copy(component, copied..component.len());
     pieces.put(restorer::tail(&survey.counts, &states)?);
     let (component, moves) = pieces.finish();
+    if moves.is_too_many() {
+        return Err(Why::Large);
+    }
     Validator::new_with_features(profile::features(profile)).validate_all(&component)?;
     Ok(Resettable { component, moves })
 }

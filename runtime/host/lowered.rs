@@ -11,7 +11,9 @@ mod fields;
 mod http;
 mod io;
 mod rest;
+mod signatures;
 mod table;
+mod tasks;
 
 #[cfg(test)]
 mod tests;
@@ -23,6 +25,7 @@ pub use abi::handle;
 use abi::{Caller, Guest};
 use delivery::Delivery;
 use table::{Function, Slot};
+pub use tasks::{Answer, Event, NOTHING};
 
 /// The module name of what is ours and no guest may import by itself.
 pub const INTERNAL: &str = "spawnpoint";
@@ -33,15 +36,21 @@ pub const PLACE: &str = "place";
 /// `(pointer: i32, length: i32, pages: i32, index: i32) -> i64`: what [`pages::IMPORT`] is for a component.
 pub const WRITTEN: &str = "written";
 
+/// The module name of what the component model itself gives a guest of 0.3.
+pub const BUILTINS: &str = "async";
+
 /// What is known of a function that a guest imports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Known {
     /// Its answer may need memory: the wrapper must ask for [`PENDING`] after the call.
     pub allocates: bool,
+    /// The types of its parameters and, behind `>`, of its result: `i` is an i32, `l` an i64.
+    pub signature: &'static str,
 }
 
-/// Every function, by the interface without its version. There is no other list.
+/// What answers each function, by the interface. Their types are in [`signatures`].
 const FUNCTIONS: &[(&str, &[Function])] = &[
+    ("wasi:http/types", fields::BOTH),
     ("wasi:http/types", fields::FIELDS),
     ("wasi:http/types", http::INCOMING),
     ("wasi:http/types", http::OUTGOING),
@@ -64,17 +73,29 @@ const FUNCTIONS: &[(&str, &[Function])] = &[
     ("wasi:random/random", rest::RANDOM),
     ("wasi:random/insecure", rest::INSECURE),
     ("wasi:random/insecure-seed", rest::INSECURE_SEED),
+    ("wasi:http/types@0.3", fields::BOTH),
+    ("wasi:http/types@0.3", tasks::FIELDS),
+    ("wasi:http/types@0.3", tasks::TYPES),
+    ("wasi:clocks/monotonic-clock@0.3", tasks::CLOCKS),
+    (BUILTINS, tasks::BUILTINS),
+    (BUILTINS, tasks::RETURN),
 ];
 
 fn functions() -> impl Iterator<Item = (&'static str, &'static Function)> {
     FUNCTIONS.iter().flat_map(|(interface, all)| all.iter().map(|function| (*interface, function)))
 }
 
-/// What is known of a function: `interface` without its version, `name` as the core module imports it.
+/// What is known of a function: `interface` without its version, but for the `@0.3` of those that have one; `name` as the
+/// core module imports it.
 #[must_use]
 pub fn find(interface: &str, name: &str) -> Option<Known> {
-    let found = functions().find(|(of, function)| *of == interface && function.name == name);
-    found.map(|(_, function)| Known { allocates: function.allocates })
+    signatures::find(interface, name)
+}
+
+/// Whether the host has an interface.
+#[must_use]
+pub fn has(interface: &str) -> bool {
+    signatures::has(interface)
 }
 
 /// Everything that a lowered guest can import, [`INTERNAL`] included. What is not here does not link.
@@ -99,6 +120,7 @@ pub struct State {
     /// The guest's memory: it is not known before the instance is there.
     memory: Option<Memory>,
     delivery: Delivery,
+    tasks: tasks::Tasks,
 }
 
 impl State {
@@ -107,9 +129,15 @@ impl State {
         self.memory
     }
 
+    /// Whether nothing is under way.
+    pub(super) fn is_idle(&self) -> bool {
+        self.tasks.is_idle()
+    }
+
     /// Forgets what the last request left; the memory stays.
     pub(super) fn renew(&mut self) {
         self.delivery.clear();
+        self.tasks = tasks::Tasks::default();
     }
 }
 

@@ -87,7 +87,7 @@ impl HostState {
     /// Whether the guest holds nothing of the host's: no handle leads anywhere.
     #[must_use]
     pub fn is_bare(&self) -> bool {
-        self.table.is_empty()
+        self.table.is_empty() && self.lowered.is_idle()
     }
 
     /// Makes this the state of a fresh store, for a guest that was put back and holds nothing.

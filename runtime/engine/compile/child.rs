@@ -160,12 +160,7 @@ fn compile(wasm: &[u8], way: Way) -> (Header, Vec<u8>) {
         Tier::Fast => Purpose::Draft,
         Tier::Speed => Purpose::Compile,
     };
-    let lowers = way.lowers && found.profile == Profile::Lean;
-    let (lowered, stays) = match lowers.then(|| lower::lower(&found.component)) {
-        Some(Ok(lowered)) => (Some(lowered), None),
-        Some(Err(why)) => (None, Some(why.to_string())),
-        None => (None, None),
-    };
+    let (lowered, stays) = if way.lowers { lowered(&found.component) } else { (None, None) };
     let compiled = profile::engine(found.profile, purpose).and_then(|engine| {
         // Of the one that serves, whatever the tier.
         let hash = engine_hash(found.profile, way.lowers)?;
@@ -191,13 +186,24 @@ fn compile(wasm: &[u8], way: Way) -> (Header, Vec<u8>) {
     (Header::Compiled(facts), artifact)
 }
 
+/// A component as one module, or why it stays one. Nothing that goes wrong here is a reason to refuse it.
+fn lowered(component: &[u8]) -> (Option<Lowered>, Option<String>) {
+    match catch_unwind(AssertUnwindSafe(|| lower::lower(component))) {
+        Ok(Ok(lowered)) => (Some(lowered), None),
+        // It may hold names that the upload chose.
+        Ok(Err(why)) => (None, Some(bounded(&why.to_string(), TEXT))),
+        Err(_) => (None, Some("its lowering fails; this is worth a report".to_owned())),
+    }
+}
+
 fn artifact(
     engine: &Engine,
     lowered: Option<Lowered>,
     (component, profile): (&[u8], Profile),
 ) -> wasmtime::Result<Vec<u8>> {
-    let (mut artifact, moves) = if let Some(Lowered { module, moves }) = lowered {
-        (engine.precompile_module(&module)?, moves)
+    let compile = |lowered: Lowered| Some((engine.precompile_module(&lowered.module).ok()?, lowered.moves));
+    let (mut artifact, moves) = if let Some(compiled) = lowered.and_then(compile) {
+        compiled
     } else if let Ok(Resettable { component, moves }) = resettable(component, profile) {
         (engine.precompile_component(&component)?, moves)
     } else {

@@ -4,20 +4,25 @@
 use std::ops::Range;
 
 use wasmparser::{
-    CanonicalFunction, CanonicalOption, ComponentAlias, ComponentExternalKind, ComponentOuterAliasKind,
-    ComponentType, ComponentTypeRef, ExternalKind, Instance, Parser, Payload,
+    CanonicalFunction, CanonicalOption, ComponentAlias, ComponentDefinedType, ComponentExternalKind,
+    ComponentOuterAliasKind, ComponentType, ComponentTypeRef, ComponentValType, ExternalKind, Instance,
+    InstanceTypeDeclaration, Parser, Payload, PrimitiveValType, ValType,
 };
 
 use super::{Why, is_ours};
+use crate::host::lowered;
+use crate::model::version::Handler;
 
-/// The interface that is exported, without its version.
-const HANDLER: &str = "wasi:http/incoming-handler";
+/// The interfaces that answer: of 0.2, and of 0.3.
+const HANDLERS: [(&str, Handler); 2] =
+    [("wasi:http/incoming-handler", Handler::Http02), ("wasi:http/handler@0.3", Handler::Http03)];
 
 /// Everything that a component defines, by index.
 #[derive(Default)]
 pub(super) struct Component<'a> {
     pub(super) bytes: &'a [u8],
-    pub(super) modules: Vec<Range<usize>>,
+    /// Where each module is; `None` for one that is an export's.
+    pub(super) modules: Vec<Option<Range<usize>>>,
     pub(super) core_instances: Vec<Core<'a>>,
     pub(super) core_functions: Vec<Function<'a>>,
     pub(super) core_memories: Vec<Place<'a>>,
@@ -25,13 +30,26 @@ pub(super) struct Component<'a> {
     /// What is imported, by interface; `None` for what is not.
     pub(super) instances: Vec<Option<&'a str>>,
     pub(super) functions: Vec<Option<Place<'a>>>,
-    pub(super) types: Vec<Option<Place<'a>>>,
+    pub(super) types: Vec<Type<'a>>,
+    /// The functions that an instance of a type has, by the type's index.
+    declared: Vec<(u32, Vec<&'a str>)>,
     pub(super) lifted: Vec<(u32, Options)>,
-    pub(super) exports_handler: bool,
+    /// The handlers that it exports.
+    pub(super) handlers: Vec<Handler>,
 }
 
 /// An export of an instance.
 pub(super) type Place<'a> = (u32, &'a str);
+
+/// A type, as far as it matters.
+#[derive(Clone, Copy)]
+pub(super) enum Type<'a> {
+    /// What an instance exports.
+    Export(Place<'a>),
+    /// A stream of bytes.
+    Bytes,
+    Other,
+}
 
 /// A core instance.
 pub(super) enum Core<'a> {
@@ -42,8 +60,13 @@ pub(super) enum Core<'a> {
 /// A core function.
 #[derive(Clone, Copy)]
 pub(super) enum Function<'a> {
-    Lowered { function: u32, options: Options },
+    Lowered {
+        function: u32,
+        options: Options,
+    },
     Dropping(u32),
+    /// What the component model itself has, by the host's name for it.
+    Builtin(&'static str, Options),
     Export(Place<'a>),
 }
 
@@ -52,6 +75,9 @@ pub(super) enum Function<'a> {
 pub(super) struct Options {
     pub(super) memory: Option<u32>,
     pub(super) realloc: Option<u32>,
+    pub(super) is_async: bool,
+    /// What is called when something has happened.
+    pub(super) callback: Option<u32>,
 }
 
 impl<'a> Component<'a> {
@@ -75,7 +101,9 @@ impl<'a> Component<'a> {
 
     fn section(&mut self, payload: &Payload<'a>) -> Result<(), Why> {
         match payload {
-            Payload::ModuleSection { unchecked_range, .. } => self.modules.push(unchecked_range.clone()),
+            Payload::ModuleSection { unchecked_range, .. } => {
+                self.modules.push(Some(unchecked_range.clone()));
+            }
             Payload::InstanceSection(section) => {
                 for instance in section.clone() {
                     self.core_instances.push(Core::read(instance?));
@@ -83,10 +111,7 @@ impl<'a> Component<'a> {
             }
             Payload::ComponentTypeSection(section) => {
                 for defined in section.clone() {
-                    if let ComponentType::Resource { .. } = defined? {
-                        return Err(Why::Shape("resources of its own"));
-                    }
-                    self.types.push(None);
+                    self.defined(defined?)?;
                 }
             }
             Payload::ComponentImportSection(section) => {
@@ -108,7 +133,10 @@ impl<'a> Component<'a> {
                         return Err(Why::Shape("names that are ours"));
                     }
                     let is_instance = export.kind == ComponentExternalKind::Instance;
-                    self.exports_handler |= is_instance && interface(export.name.name) == Some(HANDLER);
+                    if let Some(interface) = interface(export.name.name).filter(|_| is_instance) {
+                        let answers = HANDLERS.iter().filter(|(name, _)| *name == interface);
+                        self.handlers.extend(answers.map(|(_, handler)| *handler));
+                    }
                     self.defines(export.kind, None);
                 }
             }
@@ -139,10 +167,41 @@ impl<'a> Component<'a> {
         }
     }
 
+    fn defined(&mut self, ty: ComponentType<'a>) -> Result<(), Why> {
+        let index = u32::try_from(self.types.len()).unwrap_or(u32::MAX);
+        self.types.push(match ty {
+            ComponentType::Resource { .. } => return Err(Why::Shape("resources of its own")),
+            ComponentType::Defined(ComponentDefinedType::Stream(Some(BYTE))) => Type::Bytes,
+            ComponentType::Instance(declarations) => {
+                let function = |declaration: &InstanceTypeDeclaration<'a>| match declaration {
+                    InstanceTypeDeclaration::Export { name, ty: ComponentTypeRef::Func(_) } => {
+                        Some(name.name)
+                    }
+                    _ => None,
+                };
+                self.declared.push((index, declarations.iter().filter_map(function).collect()));
+                Type::Other
+            }
+            _ => Type::Other,
+        });
+        Ok(())
+    }
+
+    /// What is imported and not used must be there as well, or it would be refused where it stays a component.
     fn imports(&mut self, name: &'a str, ty: ComponentTypeRef) -> Result<(), Why> {
         match ty {
-            ComponentTypeRef::Instance(_) => {
-                let interface = interface(name).ok_or_else(|| Why::Import(name.to_owned()))?;
+            ComponentTypeRef::Instance(ty) => {
+                let unknown = |what: &str| Why::Import(format!("{name}#{what}"));
+                let interface =
+                    interface(name).filter(|interface| lowered::has(interface)).ok_or_else(|| unknown(""))?;
+                let declared = self.declared.iter().find(|(index, _)| *index == ty);
+                for function in declared.map(|(_, all)| all.as_slice()).unwrap_or_default() {
+                    let is_known = lowered::find(interface, function).is_some()
+                        || lowered::find(interface, &format!("[async]{function}")).is_some();
+                    if !is_known {
+                        return Err(unknown(function));
+                    }
+                }
                 self.instances.push(Some(interface));
                 Ok(())
             }
@@ -167,7 +226,7 @@ impl<'a> Component<'a> {
                     ExternalKind::Global | ExternalKind::Tag => {}
                 }
             }
-            ComponentAlias::Outer { kind: ComponentOuterAliasKind::Type, .. } => self.types.push(None),
+            ComponentAlias::Outer { kind: ComponentOuterAliasKind::Type, .. } => self.types.push(Type::Other),
             ComponentAlias::Outer { .. } => return Err(Why::Shape("parts from outside")),
         }
         Ok(())
@@ -177,12 +236,11 @@ impl<'a> Component<'a> {
     fn defines(&mut self, kind: ComponentExternalKind, place: Option<Place<'a>>) {
         match kind {
             ComponentExternalKind::Func => self.functions.push(place),
-            ComponentExternalKind::Type => self.types.push(place),
+            ComponentExternalKind::Type => self.types.push(place.map_or(Type::Other, Type::Export)),
             ComponentExternalKind::Instance => self.instances.push(None),
-            // Neither can be had but by an import, which is refused, or by an alias of what has none.
-            ComponentExternalKind::Module
-            | ComponentExternalKind::Component
-            | ComponentExternalKind::Value => {}
+            ComponentExternalKind::Module => self.modules.push(None),
+            // Indices that nobody asks for.
+            ComponentExternalKind::Component | ComponentExternalKind::Value => {}
         }
     }
 
@@ -199,9 +257,56 @@ impl<'a> Component<'a> {
             CanonicalFunction::ResourceDrop { resource } => {
                 self.core_functions.push(Function::Dropping(resource));
             }
-            _ => return Err(Why::Shape("built-in functions that only the component path has")),
+            other => {
+                let (name, options) = self.builtin(&other)?;
+                self.core_functions.push(Function::Builtin(name, options));
+            }
         }
         Ok(())
+    }
+}
+
+impl Component<'_> {
+    /// What a function of the component model is called here, if it is one that never waits.
+    fn builtin(&self, function: &CanonicalFunction) -> Result<(&'static str, Options), Why> {
+        use CanonicalFunction as F;
+        const UNKNOWN: Why = Why::Shape("built-in functions that only the component path has");
+        let plain = Options::default();
+        let read = |options| {
+            Options::read(options).and_then(|read| if read.is_async { Ok(read) } else { Err(UNKNOWN) })
+        };
+        let bytes = |ty: u32| matches!(self.types.get(ty as usize), Some(Type::Bytes));
+        Ok(match function {
+            F::ContextGet { ty: ValType::I32, slot: 0 } => ("context.get-0", plain),
+            F::ContextGet { ty: ValType::I32, slot: 1 } => ("context.get-1", plain),
+            F::ContextSet { ty: ValType::I32, slot: 0 } => ("context.set-0", plain),
+            F::ContextSet { ty: ValType::I32, slot: 1 } => ("context.set-1", plain),
+            F::TaskReturn { options, .. } => ("task.return", Options::read(options)?),
+            F::TaskCancel => ("task.cancel", plain),
+            F::SubtaskDrop => ("subtask.drop", plain),
+            F::SubtaskCancel { .. } => ("subtask.cancel", plain),
+            F::WaitableSetNew => ("waitable-set.new", plain),
+            F::WaitableSetPoll { memory, .. } => {
+                ("waitable-set.poll", Options { memory: Some(*memory), ..plain })
+            }
+            F::WaitableSetDrop => ("waitable-set.drop", plain),
+            F::WaitableJoin => ("waitable.join", plain),
+            F::StreamNew { ty } if bytes(*ty) => ("stream.new", plain),
+            F::StreamRead { ty, options } if bytes(*ty) => ("stream.read", read(options)?),
+            F::StreamWrite { ty, options } if bytes(*ty) => ("stream.write", read(options)?),
+            F::StreamCancelRead { ty, .. } if bytes(*ty) => ("stream.cancel-read", plain),
+            F::StreamCancelWrite { ty, .. } if bytes(*ty) => ("stream.cancel-write", plain),
+            F::StreamDropReadable { ty } if bytes(*ty) => ("stream.drop-readable", plain),
+            F::StreamDropWritable { ty } if bytes(*ty) => ("stream.drop-writable", plain),
+            F::FutureNew { .. } => ("future.new", plain),
+            F::FutureRead { options, .. } => ("future.read", read(options)?),
+            F::FutureWrite { options, .. } => ("future.write", read(options)?),
+            F::FutureCancelRead { .. } => ("future.cancel-read", plain),
+            F::FutureCancelWrite { .. } => ("future.cancel-write", plain),
+            F::FutureDropReadable { .. } => ("future.drop-readable", plain),
+            F::FutureDropWritable { .. } => ("future.drop-writable", plain),
+            _ => return Err(UNKNOWN),
+        })
     }
 }
 
@@ -227,6 +332,8 @@ impl Options {
                 CanonicalOption::UTF8 => {}
                 CanonicalOption::Memory(memory) => read.memory = Some(*memory),
                 CanonicalOption::Realloc(function) => read.realloc = Some(*function),
+                CanonicalOption::Async => read.is_async = true,
+                CanonicalOption::Callback(function) => read.callback = Some(*function),
                 _ => return Err(Why::Shape("functions that are called in another way")),
             }
         }
@@ -234,10 +341,15 @@ impl Options {
     }
 }
 
-/// An interface of WASI 0.2, without its version.
+/// What a stream of bytes is of.
+const BYTE: ComponentValType = ComponentValType::Primitive(PrimitiveValType::U8);
+
+/// An interface of WASI: of 0.2 without its version, of 0.3 with the part of it that tells them apart.
 fn interface(name: &str) -> Option<&str> {
     let (interface, version) = name.split_once('@')?;
-    let patch = version.strip_prefix("0.2.")?;
-    (interface.starts_with("wasi:") && !patch.is_empty() && patch.bytes().all(|c| c.is_ascii_digit()))
-        .then_some(interface)
+    let patch = version.strip_prefix("0.2.").or_else(|| version.strip_prefix("0.3."))?;
+    let is_known =
+        interface.starts_with("wasi:") && !patch.is_empty() && patch.bytes().all(|c| c.is_ascii_digit());
+    let end = if version.starts_with("0.2") { interface.len() } else { interface.len() + "@0.3".len() };
+    name.get(..end).filter(|_| is_known)
 }

@@ -4,13 +4,14 @@
 mod code;
 mod read;
 
+use std::collections::HashMap;
 use std::ops::Range;
 
 use wasm_encoder::{ElementSection, Encode as _, EntityType, ExportKind, NameMap, NameSection};
 use wasmparser::{ExternalKind, Parser};
 
 use super::plan::Plan;
-use super::{HANDLE, MEMORY, RESET, Why, is_ours};
+use super::{CALLBACK, HANDLE, MEMORY, RESET, Why, is_ours};
 use crate::engine::reset::module::{State, appended};
 use crate::engine::reset::moves::Pieces;
 use crate::host::lowered::{INTERNAL, PENDING, PLACE, WRITTEN};
@@ -53,8 +54,8 @@ pub(super) struct Emit<'a> {
     types: Vec<Signature>,
     /// The type of each function that is imported, and of each of its own.
     imported: Vec<u32>,
-    defined: u32,
-    exports: Vec<(&'a str, ExternalKind, u32)>,
+    defined: Vec<u32>,
+    exports: HashMap<&'a str, (ExternalKind, u32)>,
     elements: ElementSection,
     bodies: Vec<wasmparser::FunctionBody<'a>>,
     data: u32,
@@ -69,10 +70,10 @@ struct Section {
     items: usize,
 }
 
-/// A function's type, as far as it matters.
+/// A function's type, written as the host writes those of its functions.
 struct Signature {
     parameters: u32,
-    results: usize,
+    letters: String,
 }
 
 impl<'a> Emit<'a> {
@@ -90,8 +91,8 @@ impl<'a> Emit<'a> {
             sections: Vec::new(),
             types: Vec::new(),
             imported: Vec::new(),
-            defined: 0,
-            exports: Vec::new(),
+            defined: Vec::new(),
+            exports: HashMap::new(),
             elements: ElementSection::new(),
             bodies: Vec::new(),
             data: 0,
@@ -100,7 +101,33 @@ impl<'a> Emit<'a> {
         for payload in Parser::new(0).parse_all(main) {
             emit.read(payload?)?;
         }
+        emit.check()?;
         Ok(emit)
+    }
+
+    /// Whether each function is of the type that the host has for it: behind a shim it might be another.
+    fn check(&self) -> Result<(), Why> {
+        const ANOTHER: Why = Why::Shape("a function of another type");
+        if self.imported.len() != self.plan.imports.len() {
+            return Err(Why::Shape("imports that cannot be told apart"));
+        }
+        let is = |ty: u32, letters: &str| self.types.get(ty as usize).is_some_and(|of| of.letters == letters);
+        for (import, ty) in self.plan.imports.iter().zip(&self.imported) {
+            if !is(*ty, import.known.signature) {
+                return Err(ANOTHER);
+            }
+        }
+        let exported = [Some(&self.plan.handle), self.plan.callback.as_ref()];
+        let expected = if self.plan.callback.is_some() { ["i>i", "iii>i"] } else { ["ii>", ""] };
+        for (name, letters) in exported.into_iter().zip(expected) {
+            let Some(name) = name else { continue };
+            let index = self.exported(name, ExternalKind::Func)? as usize;
+            let ty = index.checked_sub(self.imported.len()).and_then(|own| self.defined.get(own));
+            if !ty.is_some_and(|ty| is(*ty, letters)) {
+                return Err(ANOTHER);
+            }
+        }
+        Ok(())
     }
 
     /// The index of what was a function's.
@@ -114,7 +141,8 @@ impl<'a> Emit<'a> {
     /// The index of the first function that is not the component's own.
     fn own(&self) -> u32 {
         let imported = u32::try_from(self.imported.len()).unwrap_or(u32::MAX);
-        INTERNALS.saturating_add(imported).saturating_add(self.defined)
+        let defined = u32::try_from(self.defined.len()).unwrap_or(u32::MAX);
+        INTERNALS.saturating_add(imported).saturating_add(defined)
     }
 
     /// The imports that need a function between.
@@ -123,15 +151,12 @@ impl<'a> Emit<'a> {
     }
 
     fn exported(&self, name: &str, kind: ExternalKind) -> Result<u32, Why> {
-        let found = self.exports.iter().find(|(named, other, _)| *named == name && *other == kind);
-        Ok(found.ok_or(Why::Shape("an export that is not there"))?.2)
+        let found = self.exports.get(name).filter(|(other, _)| *other == kind);
+        Ok(found.ok_or(Why::Shape("an export that is not there"))?.1)
     }
 
     /// The module.
     pub(super) fn module(&self) -> Result<Pieces<'a>, Why> {
-        if self.imported.len() != self.plan.imports.len() {
-            return Err(Why::Shape("imports that cannot be told apart"));
-        }
         let image = self.restored.as_ref().and_then(|restored| restored.state.memory.as_ref());
         let mut pieces = Pieces::default();
         pieces.copy(self.main, 0..8);
@@ -140,7 +165,7 @@ impl<'a> Emit<'a> {
             let content = match (id, section) {
                 (TYPE, section) => self.add(section, &OUR_TYPES.map(<[u8]>::to_vec)),
                 (IMPORT, _) => self.import_section()?,
-                (FUNCTION, section) => self.add(section, &self.added_functions()?),
+                (FUNCTION, section) => self.add(section, &self.added_functions()),
                 (EXPORT, _) => self.export_section()?,
                 (ELEMENT, Some(_)) => new(&self.elements),
                 (DATA_COUNT, section) if section.is_some() || image.is_some() => {
@@ -186,20 +211,15 @@ impl<'a> Emit<'a> {
     }
 
     /// The types of the functions that stand between, and of what puts the instance back.
-    fn added_functions(&self) -> Result<Vec<Vec<u8>>, Why> {
+    fn added_functions(&self) -> Vec<Vec<u8>> {
         let mut added = Vec::new();
         for index in self.between() {
-            let ty = self.imported.get(index as usize).copied().unwrap_or_default();
-            let signature = self.types.get(ty as usize);
-            if signature.is_none_or(|signature| signature.results != 0) {
-                return Err(Why::Shape("a function of another type"));
-            }
-            added.push(leb(ty));
+            added.push(leb(self.imported.get(index as usize).copied().unwrap_or_default()));
         }
         if self.restored.is_some() {
             added.push(leb(u32::try_from(self.types.len() + OUR_TYPES.len() - 1).unwrap_or(u32::MAX)));
         }
-        Ok(added)
+        added
     }
 
     fn export_section(&self) -> Result<Pieces<'a>, Why> {
@@ -211,6 +231,13 @@ impl<'a> Emit<'a> {
             None => return Err(Why::Shape("no memory")),
         };
         section.export(HANDLE, ExportKind::Func, self.now(handle));
+        if let Some(callback) = &self.plan.callback {
+            section.export(
+                CALLBACK,
+                ExportKind::Func,
+                self.now(self.exported(callback, ExternalKind::Func)?),
+            );
+        }
         section.export(MEMORY, ExportKind::Memory, memory);
         if self.restored.is_some() {
             let wrappers = u32::try_from(self.between().count()).unwrap_or(u32::MAX);

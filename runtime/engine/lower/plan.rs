@@ -6,9 +6,10 @@ use std::ops::Range;
 use wasmparser::{ExternalKind, TypeRef};
 
 use super::Why;
-use super::component::{Component, Core, Function, Options, Place};
+use super::component::{Component, Core, Function, Options, Place, Type};
 use super::shim::{self, Slots};
 use crate::host::lowered::{self, Known};
+use crate::model::version::Handler;
 
 /// How a component becomes a module.
 #[derive(Debug)]
@@ -20,6 +21,8 @@ pub(super) struct Plan {
     /// The name under which the module exports what answers; and, if the host needs them, its memory and what allocates
     /// in it.
     pub(super) handle: String,
+    /// Of 0.3, what is called when something has happened.
+    pub(super) callback: Option<String>,
     pub(super) memory: Option<String>,
     pub(super) realloc: Option<String>,
 }
@@ -44,8 +47,10 @@ impl<'a> Component<'a> {
         let [(handle, options)] = self.lifted.as_slice() else {
             return Err(Why::Shape("not one function of its own but several, or none"));
         };
-        if !self.exports_handler {
-            return Err(Why::Shape("no handler of 0.2"));
+        let [handler] = self.handlers.as_slice() else { return Err(Why::Shape("several handlers, or none")) };
+        if options.is_async != (*handler == Handler::Http03) || options.is_async != options.callback.is_some()
+        {
+            return Err(Why::Shape("a handler that is called in another way"));
         }
         let (main, handle) = self.export(*handle)?;
         let Some(Core::Of { module, arguments }) = self.core_instances.get(main as usize) else {
@@ -53,8 +58,13 @@ impl<'a> Component<'a> {
         };
         let mut finder = Finder { component: self, main, memory: None, realloc: None };
         finder.uses(*options)?;
+        let callback = options.callback.map(|callback| self.export(callback)).transpose()?;
+        if callback.is_some_and(|(instance, _)| instance != main) {
+            return Err(Why::Shape("several modules of code"));
+        }
         let shims = self.shims(main)?;
-        let bytes = self.modules.get(*module as usize).ok_or(Why::Shape("a module from outside"))?;
+        let bytes = self.modules.get(*module as usize).cloned().flatten();
+        let bytes = bytes.ok_or(Why::Shape("a module from outside"))?;
         let mut imports = Vec::new();
         for (from, name, ty) in shim::imports(self.bytes, bytes.clone())? {
             if !matches!(ty, TypeRef::Func(_)) {
@@ -70,7 +80,8 @@ impl<'a> Component<'a> {
         if realloc.is_none() && imports.iter().any(|import| import.known.allocates) {
             return Err(Why::Shape("nothing that allocates"));
         }
-        Ok(Plan { main: bytes.clone(), imports, handle: handle.to_owned(), memory, realloc })
+        let (handle, callback) = (handle.to_owned(), callback.map(|(_, name)| name.to_owned()));
+        Ok(Plan { main: bytes, imports, handle, callback, memory, realloc })
     }
 
     /// The export of a module's instance that a core function is.
@@ -116,7 +127,9 @@ impl<'a> Component<'a> {
         let found = items.iter().find(|(named, ..)| *named == item);
         let (_, _, index) = found.ok_or(Why::Shape("a shim without an end"))?;
         match self.core_functions.get(*index as usize) {
-            Some(function @ (Function::Lowered { .. } | Function::Dropping(_))) => Ok(*function),
+            Some(function @ (Function::Lowered { .. } | Function::Dropping(_) | Function::Builtin(..))) => {
+                Ok(*function)
+            }
             _ => Err(Why::Shape("several modules of code")),
         }
     }
@@ -135,7 +148,8 @@ impl<'a> Component<'a> {
             if index == main {
                 continue;
             }
-            let bytes = self.modules.get(*module as usize).cloned().unwrap_or_default();
+            let bytes = self.modules.get(*module as usize).cloned().flatten();
+            let bytes = bytes.ok_or(Why::Shape("a module from outside"))?;
             if arguments.is_empty() {
                 if let Some(shim) = shims.get_mut(index as usize) {
                     *shim = Some(Slots::of(self.bytes, bytes)?);
@@ -176,18 +190,22 @@ impl<'a> Finder<'_, 'a> {
         let (place, prefix) = match function {
             Function::Lowered { function, options } => {
                 self.uses(options)?;
-                (self.component.functions.get(function as usize), "")
+                let place = self.component.functions.get(function as usize).copied().flatten();
+                (place, if options.is_async { "[async]" } else { "" })
             }
-            Function::Dropping(ty) => (self.component.types.get(ty as usize), "[resource-drop]"),
+            Function::Dropping(ty) => match self.component.types.get(ty as usize) {
+                Some(Type::Export(place)) => (Some(*place), "[resource-drop]"),
+                _ => return Err(LOST),
+            },
+            Function::Builtin(name, options) => {
+                self.uses(options)?;
+                return known(lowered::BUILTINS, name.to_owned());
+            }
             Function::Export(_) => return Err(Why::Shape("several modules of code")),
         };
-        let Some(Some((instance, name))) = place else { return Err(LOST) };
-        let interface = self.component.instances.get(*instance as usize).copied().flatten().ok_or(LOST)?;
-        let name = format!("{prefix}{name}");
-        let Some(known) = lowered::find(interface, &name) else {
-            return Err(Why::Import(format!("{interface}#{name}")));
-        };
-        Ok(Import { interface: interface.to_owned(), name, known })
+        let Some((instance, name)) = place else { return Err(LOST) };
+        let interface = self.component.instances.get(instance as usize).copied().flatten().ok_or(LOST)?;
+        known(interface, format!("{prefix}{name}"))
     }
 
     fn uses(&mut self, options: Options) -> Result<(), Why> {
@@ -210,5 +228,13 @@ impl<'a> Finder<'_, 'a> {
             }
             _ => Err(Why::Shape("several memories or allocators")),
         }
+    }
+}
+
+/// What the host knows of a function.
+fn known(interface: &str, name: String) -> Result<Import, Why> {
+    match lowered::find(interface, &name) {
+        Some(known) => Ok(Import { interface: interface.to_owned(), name, known }),
+        None => Err(Why::Import(format!("{interface}#{name}"))),
     }
 }

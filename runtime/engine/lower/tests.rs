@@ -225,7 +225,7 @@ fn what_is_built_otherwise_stays_a_component() {
     assert_eq!(twice, "it has not one function of its own but several, or none");
     assert_eq!(
         refused("wasi:cli/environment@0.2.9", "wasi:cli/environment@0.3.0"),
-        "it imports `wasi:cli/environment@0.3.0`"
+        "it imports `wasi:cli/environment@0.3.0#`"
     );
     assert_eq!(refused("get-environment", "get-nothing"), "it imports `wasi:cli/environment#get-nothing`");
     assert_eq!(

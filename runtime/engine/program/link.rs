@@ -1,12 +1,16 @@
 //! Joins loaded code to what the host has for it, a component or a lowered one. Must never look at what an instance is
 //! for: it makes one, and finds in it what answers.
 
+use std::sync::Arc;
+
 use wasmtime::component::{self, Component, ComponentExportIndex, InstancePre, Linker};
-use wasmtime::{Engine, Extern, Module, ModuleExport, Store, TypedFunc};
+use wasmtime::error::Context as _;
+use wasmtime::{Engine, Extern, Memory, Module, ModuleExport, Store, TypedFunc};
 use wasmtime_wasi_http::p2::bindings::{Proxy, ProxyIndices};
 use wasmtime_wasi_http::p3::bindings::{Service, ServiceIndices};
 
 use super::LinkError;
+use super::seats::Seats;
 use crate::engine::instance::Resetter;
 use crate::engine::profile::{self, Purpose, Slots};
 use crate::engine::ticker::Ticker;
@@ -18,6 +22,8 @@ use crate::model::version::{Handler, Profile};
 pub(super) struct Linked {
     pub(super) engine: Engine,
     linker: Linker<HostState>,
+    /// Places for its instances.
+    pub(super) seats: Arc<Seats>,
     /// For lowered components.
     direct: wasmtime::Linker<HostState>,
 }
@@ -48,6 +54,8 @@ pub(super) enum Indices {
 /// Where a lowered component has what it exports.
 pub(super) struct Exports {
     handle: ModuleExport,
+    /// Of 0.3.
+    callback: Option<ModuleExport>,
     memory: ModuleExport,
     reset: Option<ModuleExport>,
 }
@@ -58,6 +66,12 @@ pub(in crate::engine) enum Guest {
     Http03(Service),
     /// Given the handles of a request and of where its answer goes.
     Lowered(TypedFunc<(u32, u32), ()>),
+    /// Of 0.3: given the handle of a request, and then told what has happened; each says what to do next.
+    Concurrent {
+        memory: Memory,
+        handle: TypedFunc<u32, u32>,
+        callback: TypedFunc<(u32, u32, u32), u32>,
+    },
 }
 
 impl Linked {
@@ -67,11 +81,9 @@ impl Linked {
         let mut linker = Linker::new(&engine);
         link(&mut linker, profile).map_err(failed)?;
         let mut direct = wasmtime::Linker::new(&engine);
-        if let Profile::Lean = profile {
-            lowered::link(&mut direct).map_err(failed)?;
-        }
+        lowered::link(&mut direct).map_err(failed)?;
         ticker.add(&engine);
-        Ok(Self { engine, linker, direct })
+        Ok(Self { engine, linker, seats: Seats::new(slots.instances), direct })
     }
 
     pub(super) fn component(
@@ -95,7 +107,9 @@ impl Linked {
             module.get_export_index(name).ok_or_else(|| wasmtime::format_err!("it exports no `{name}`"))
         };
         let reset = resets.then(|| module.get_export_index(lower::RESET)).flatten();
-        let exports = Exports { handle: export(lower::HANDLE)?, memory: export(lower::MEMORY)?, reset };
+        let callback = module.get_export_index(lower::CALLBACK);
+        let exports =
+            Exports { handle: export(lower::HANDLE)?, callback, memory: export(lower::MEMORY)?, reset };
         Ok(Pre::Lowered(pre, exports))
     }
 }
@@ -104,8 +118,10 @@ impl Pre {
     /// How it answers.
     pub(super) fn handler(&self) -> Handler {
         match self {
-            Self::Component(_, Indices::Http02(_), _) | Self::Lowered(..) => Handler::Http02,
-            Self::Component(_, Indices::Http03(_), _) => Handler::Http03,
+            Self::Component(_, Indices::Http02(_), _) | Self::Lowered(_, Exports { callback: None, .. }) => {
+                Handler::Http02
+            }
+            Self::Component(_, Indices::Http03(_), _) | Self::Lowered(..) => Handler::Http03,
         }
     }
 
@@ -153,8 +169,15 @@ impl Exports {
         let (Some(handle), Some(memory)) = (handle, memory) else {
             wasmtime::bail!("what it exports is of another kind");
         };
-        let handle = handle.typed(&*store)?;
         store.data_mut().lowered_memory(memory);
-        Ok((Guest::Lowered(handle), self.reset.map(|export| Resetter::Lowered(instance, export))))
+        let guest = match &self.callback {
+            None => Guest::Lowered(handle.typed(&*store)?),
+            Some(callback) => {
+                let callback = instance.get_module_export(&mut *store, callback).and_then(Extern::into_func);
+                let callback = callback.context("what it exports is of another kind")?.typed(&*store)?;
+                Guest::Concurrent { memory, handle: handle.typed(&*store)?, callback }
+            }
+        };
+        Ok((guest, self.reset.map(|export| Resetter::Lowered(instance, export))))
     }
 }

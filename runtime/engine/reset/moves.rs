@@ -19,6 +19,8 @@ struct Move {
 const NOWHERE: u32 = u32::MAX;
 /// How [`Moves`] end as bytes.
 const MAGIC: &[u8; 8] = b"spwnmove";
+/// Moves of one artifact: half a megabyte.
+const MOST: usize = 65_536;
 /// Bytes of one move.
 const MOVE: usize = 8;
 
@@ -112,6 +114,12 @@ impl Moves {
         let now = u32::try_from(now).ok()?;
         let after = self.0.partition_point(|one| one.now <= now);
         self.0.get(after.checked_sub(1)?)?.at(now).map(u64::from)
+    }
+
+    /// Whether there are more than are worth keeping: they stay in memory as long as the code does.
+    #[must_use]
+    pub(in crate::engine) fn is_too_many(&self) -> bool {
+        self.0.len() > MOST
     }
 
     /// The moves of what was made of something whose start stood at this place.

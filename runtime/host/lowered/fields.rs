@@ -8,35 +8,48 @@ use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView as _};
 
 use super::abi::{Caller, Guest, Range, borrow, handle, joined, own, range};
 use super::delivery::At;
-use super::table::{Function, allocating, plain};
+use super::table::{Function, function};
 
-pub(super) const FIELDS: &[Function] = &[
-    plain("[constructor]fields", |slot| slot.none(|state| Ok(handle(&HostFields::new(&mut state.http())?)))),
-    plain("[static]fields.from-list", |slot| {
-        slot.sync(|mut caller: Caller<'_>, at: u32, length: u32, answer: u32| {
-            from_list(&mut Guest::of(&mut caller)?, (at, length), answer)
-        })
+/// Those that are the same in 0.2 and 0.3.
+pub(super) const BOTH: &[Function] = &[
+    function("[constructor]fields", |slot| {
+        slot.none(|state| Ok(handle(&HostFields::new(&mut state.http())?)))
     }),
-    allocating("[method]fields.get", |slot| {
+    function("[method]fields.get", |slot| {
         slot.sync(|mut caller: Caller<'_>, this: u32, at: u32, length: u32, answer: u32| {
             get(&mut Guest::of(&mut caller)?, this, (at, length), answer)
         })
     }),
-    plain("[method]fields.has", |slot| {
+    function("[method]fields.has", |slot| {
         slot.sync(|mut caller: Caller<'_>, this: u32, at: u32, length: u32| -> Result<u32> {
             let guest = Guest::of(&mut caller)?;
             let name = guest.lift().string((at, length))?;
             HostFields::has(&mut guest.state.http(), borrow(this)?, name).map(u32::from)
         })
     }),
-    plain("[method]fields.set", |slot| {
+    function("[method]fields.clone", |slot| {
+        slot.one(|state, it| Ok(handle(&HostFields::clone(&mut state.http(), borrow(it)?)?)))
+    }),
+    function("[resource-drop]fields", |slot| {
+        slot.one(|state, it| HostFields::drop(&mut state.http(), own(it)?))
+    }),
+];
+
+/// Those of 0.2.
+pub(super) const FIELDS: &[Function] = &[
+    function("[static]fields.from-list", |slot| {
+        slot.sync(|mut caller: Caller<'_>, at: u32, length: u32, answer: u32| {
+            from_list(&mut Guest::of(&mut caller)?, (at, length), answer)
+        })
+    }),
+    function("[method]fields.set", |slot| {
         slot.sync(
             |mut caller: Caller<'_>, this: u32, at: u32, length: u32, list: u32, count: u32, answer: u32| {
                 set(&mut Guest::of(&mut caller)?, this, (at, length), (list, count), answer)
             },
         )
     }),
-    plain("[method]fields.delete", |slot| {
+    function("[method]fields.delete", |slot| {
         slot.sync(|mut caller: Caller<'_>, this: u32, at: u32, length: u32, answer: u32| -> Result<()> {
             let mut guest = Guest::of(&mut caller)?;
             let name = guest.lift().string((at, length))?;
@@ -44,20 +57,14 @@ pub(super) const FIELDS: &[Function] = &[
             write_done(&mut guest, answer, done)
         })
     }),
-    plain("[method]fields.append", |slot| {
+    function("[method]fields.append", |slot| {
         slot.sync(
             |mut caller: Caller<'_>, this: u32, at: u32, length: u32, value: u32, bytes: u32, answer: u32| {
                 append(&mut Guest::of(&mut caller)?, this, (at, length), (value, bytes), answer)
             },
         )
     }),
-    allocating("[method]fields.entries", |slot| slot.one_answering(entries)),
-    plain("[method]fields.clone", |slot| {
-        slot.one(|state, it| Ok(handle(&HostFields::clone(&mut state.http(), borrow(it)?)?)))
-    }),
-    plain("[resource-drop]fields", |slot| {
-        slot.one(|state, it| HostFields::drop(&mut state.http(), own(it)?))
-    }),
+    function("[method]fields.entries", |slot| slot.one_answering(entries)),
 ];
 
 fn from_list(guest: &mut Guest<'_>, list: Range, answer: u32) -> Result<()> {
@@ -106,7 +113,7 @@ fn append(guest: &mut Guest<'_>, this: u32, name: Range, value: Range, answer: u
     write_done(guest, answer, done)
 }
 
-fn entries(guest: &mut Guest<'_>, this: u32, answer: u32) -> Result<()> {
+pub(super) fn entries(guest: &mut Guest<'_>, this: u32, answer: u32) -> Result<()> {
     let entries = HostFields::entries(&mut guest.state.http(), borrow(this)?)?;
     let delivery = &mut guest.state.lowered.delivery;
     delivery.begin(answer, 4, 8)?;

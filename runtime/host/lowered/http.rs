@@ -11,94 +11,94 @@ use wasmtime_wasi_http::p2::bindings::http::types::{
 use super::abi::{Caller, Guest, borrow, handle, is_second, low_u16, own};
 use super::delivery::At;
 use super::error_code::{self, Flat};
-use super::table::{Function, allocating, plain};
+use super::table::{Function, function};
 
 pub(super) const INCOMING: &[Function] = &[
-    allocating("[method]incoming-request.method", |slot| slot.one_answering(method)),
-    allocating("[method]incoming-request.path-with-query", |slot| {
+    function("[method]incoming-request.method", |slot| slot.one_answering(method)),
+    function("[method]incoming-request.path-with-query", |slot| {
         slot.one_answering(|guest, this, answer| {
             let path = HostIncomingRequest::path_with_query(&mut guest.state.http(), borrow(this)?)?;
             guest.deliver_option(answer, path)
         })
     }),
-    allocating("[method]incoming-request.scheme", |slot| slot.one_answering(scheme)),
-    allocating("[method]incoming-request.authority", |slot| {
+    function("[method]incoming-request.scheme", |slot| slot.one_answering(scheme)),
+    function("[method]incoming-request.authority", |slot| {
         slot.one_answering(|guest, this, answer| {
             let authority = HostIncomingRequest::authority(&mut guest.state.http(), borrow(this)?)?;
             guest.deliver_option(answer, authority)
         })
     }),
-    plain("[method]incoming-request.headers", |slot| {
+    function("[method]incoming-request.headers", |slot| {
         slot.one(|state, it| Ok(handle(&HostIncomingRequest::headers(&mut state.http(), borrow(it)?)?)))
     }),
-    plain("[method]incoming-request.consume", |slot| {
+    function("[method]incoming-request.consume", |slot| {
         slot.one_answering(|guest, this, answer| {
             let body = HostIncomingRequest::consume(&mut guest.state.http(), borrow(this)?)?;
             guest.write_handle(answer, body)
         })
     }),
-    plain("[resource-drop]incoming-request", |slot| {
+    function("[resource-drop]incoming-request", |slot| {
         slot.one(|state, it| HostIncomingRequest::drop(&mut state.http(), own(it)?))
     }),
-    plain("[method]incoming-body.stream", |slot| {
+    function("[method]incoming-body.stream", |slot| {
         slot.one_answering(|guest, this, answer| {
             let stream = HostIncomingBody::stream(&mut guest.state.http(), borrow(this)?)?;
             guest.write_handle(answer, stream)
         })
     }),
-    plain("[static]incoming-body.finish", |slot| {
+    function("[static]incoming-body.finish", |slot| {
         slot.one(|state, it| Ok(handle(&HostIncomingBody::finish(&mut state.http(), own(it)?)?)))
     }),
-    plain("[resource-drop]incoming-body", |slot| {
+    function("[resource-drop]incoming-body", |slot| {
         slot.one(|state, it| HostIncomingBody::drop(&mut state.http(), own(it)?))
     }),
-    plain("[resource-drop]future-trailers", |slot| {
+    function("[resource-drop]future-trailers", |slot| {
         slot.one(|state, it| HostFutureTrailers::drop(&mut state.http(), own(it)?))
     }),
 ];
 
 pub(super) const OUTGOING: &[Function] = &[
-    plain("[constructor]outgoing-response", |slot| {
+    function("[constructor]outgoing-response", |slot| {
         slot.one(|state, it| Ok(handle(&HostOutgoingResponse::new(&mut state.http(), own(it)?)?)))
     }),
-    plain("[method]outgoing-response.status-code", |slot| {
+    function("[method]outgoing-response.status-code", |slot| {
         slot.one(|state, it| HostOutgoingResponse::status_code(&mut state.http(), borrow(it)?).map(u32::from))
     }),
-    plain("[method]outgoing-response.set-status-code", |slot| {
+    function("[method]outgoing-response.set-status-code", |slot| {
         slot.sync(|mut caller: Caller<'_>, this: u32, status: u32| -> Result<u32> {
             let mut http = caller.data_mut().http();
             let done = HostOutgoingResponse::set_status_code(&mut http, borrow(this)?, low_u16(status))?;
             Ok(u32::from(done.is_err()))
         })
     }),
-    plain("[method]outgoing-response.headers", |slot| {
+    function("[method]outgoing-response.headers", |slot| {
         slot.one(|state, it| Ok(handle(&HostOutgoingResponse::headers(&mut state.http(), borrow(it)?)?)))
     }),
-    plain("[method]outgoing-response.body", |slot| {
+    function("[method]outgoing-response.body", |slot| {
         slot.one_answering(|guest, this, answer| {
             let body = HostOutgoingResponse::body(&mut guest.state.http(), borrow(this)?)?;
             guest.write_handle(answer, body)
         })
     }),
-    plain("[resource-drop]outgoing-response", |slot| {
+    function("[resource-drop]outgoing-response", |slot| {
         slot.one(|state, it| HostOutgoingResponse::drop(&mut state.http(), own(it)?))
     }),
-    plain("[method]outgoing-body.write", |slot| {
+    function("[method]outgoing-body.write", |slot| {
         slot.one_answering(|guest, this, answer| {
             let stream = HostOutgoingBody::write(&mut guest.state.http(), borrow(this)?)?;
             guest.write_handle(answer, stream)
         })
     }),
-    allocating("[static]outgoing-body.finish", |slot| {
+    function("[static]outgoing-body.finish", |slot| {
         slot.sync(|mut caller: Caller<'_>, this: u32, some: u32, trailers: u32, answer: u32| {
             let trailers = is_second(some)?.then_some(trailers);
             finish(&mut Guest::of(&mut caller)?, this, trailers, answer)
         })
     }),
-    plain("[resource-drop]outgoing-body", |slot| {
+    function("[resource-drop]outgoing-body", |slot| {
         slot.one(|state, it| HostOutgoingBody::drop(&mut state.http(), own(it)?))
     }),
-    plain("[static]response-outparam.set", |slot| {
+    function("[static]response-outparam.set", |slot| {
         // The parameters of `result<own<outgoing-response>, error-code>`, joined: what is the handle of a response or the
         // case of an error comes first, and then what any case of an error has.
         slot.sync(
@@ -117,7 +117,7 @@ pub(super) const OUTGOING: &[Function] = &[
             },
         )
     }),
-    plain("[resource-drop]response-outparam", |slot| {
+    function("[resource-drop]response-outparam", |slot| {
         slot.one(|state, it| HostResponseOutparam::drop(&mut state.http(), own(it)?))
     }),
 ];

@@ -4,7 +4,7 @@
 use wasmtime::Result;
 use wasmtime::component::Resource;
 use wasmtime_wasi::p2::bindings::io::{error, poll, streams};
-use wasmtime_wasi::p2::{DynPollable, StreamResult};
+use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, DynPollable, StreamResult};
 
 use error::HostError;
 use poll::HostPollable;
@@ -12,38 +12,40 @@ use streams::{HostInputStream, HostOutputStream};
 
 use super::abi::{Caller, Guest, Range, borrow, handle, joined, own};
 use super::delivery::At;
-use super::table::{Function, allocating, plain};
+use super::table::{Function, function};
 use crate::host::HostState;
 
 pub(super) const ERROR: &[Function] = &[
-    allocating("[method]error.to-debug-string", |slot| {
+    function("[method]error.to-debug-string", |slot| {
         slot.one_answering(|guest, this, answer| {
             let text = HostError::to_debug_string(&mut guest.state.table, borrow(this)?)?;
             guest.deliver_bytes(answer, text.into_bytes())
         })
     }),
-    plain("[resource-drop]error", |slot| slot.one(|state, it| HostError::drop(&mut state.table, own(it)?))),
+    function("[resource-drop]error", |slot| {
+        slot.one(|state, it| HostError::drop(&mut state.table, own(it)?))
+    }),
 ];
 
 pub(super) const POLL: &[Function] = &[
-    allocating("poll", |slot| {
+    function("poll", |slot| {
         slot.waiting(|caller, (at, length, answer): (u32, u32, u32)| {
             Box::new(poll_all(caller, (at, length), answer))
         })
     }),
-    plain("[method]pollable.ready", |slot| {
+    function("[method]pollable.ready", |slot| {
         slot.waiting(|mut caller, (this,): (u32,)| {
             Box::new(async move {
                 HostPollable::ready(&mut caller.data_mut().table, borrow(this)?).await.map(u32::from)
             })
         })
     }),
-    plain("[method]pollable.block", |slot| {
+    function("[method]pollable.block", |slot| {
         slot.waiting(|mut caller, (this,): (u32,)| {
             Box::new(async move { HostPollable::block(&mut caller.data_mut().table, borrow(this)?).await })
         })
     }),
-    plain("[resource-drop]pollable", |slot| {
+    function("[resource-drop]pollable", |slot| {
         slot.one(|state, it| HostPollable::drop(&mut state.table, own(it)?))
     }),
 ];
@@ -67,13 +69,13 @@ async fn poll_all(mut caller: Caller<'_>, list: Range, answer: u32) -> Result<()
 }
 
 pub(super) const INPUT: &[Function] = &[
-    allocating("[method]input-stream.read", |slot| {
+    function("[method]input-stream.read", |slot| {
         slot.sync(|mut caller: Caller<'_>, this: u32, length: u64, answer: u32| -> Result<()> {
             let read = HostInputStream::read(&mut caller.data_mut().table, borrow(this)?, length);
             deliver_read(&mut Guest::of(&mut caller)?, answer, read)
         })
     }),
-    allocating("[method]input-stream.blocking-read", |slot| {
+    function("[method]input-stream.blocking-read", |slot| {
         slot.waiting(|mut caller, (this, length, answer): (u32, u64, u32)| {
             Box::new(async move {
                 let table = &mut caller.data_mut().table;
@@ -82,13 +84,13 @@ pub(super) const INPUT: &[Function] = &[
             })
         })
     }),
-    plain("[method]input-stream.skip", |slot| {
+    function("[method]input-stream.skip", |slot| {
         slot.sync(|mut caller: Caller<'_>, this: u32, length: u64, answer: u32| -> Result<()> {
             let skipped = HostInputStream::skip(&mut caller.data_mut().table, borrow(this)?, length);
             write_count(&mut Guest::of(&mut caller)?, answer, skipped)
         })
     }),
-    plain("[method]input-stream.blocking-skip", |slot| {
+    function("[method]input-stream.blocking-skip", |slot| {
         slot.waiting(|mut caller, (this, length, answer): (u32, u64, u32)| {
             Box::new(async move {
                 let table = &mut caller.data_mut().table;
@@ -97,10 +99,14 @@ pub(super) const INPUT: &[Function] = &[
             })
         })
     }),
-    plain("[method]input-stream.subscribe", |slot| {
-        slot.one(|state, it| Ok(handle(&HostInputStream::subscribe(&mut state.table, borrow(it)?)?)))
+    function("[method]input-stream.subscribe", |slot| {
+        slot.one(|state, it| {
+            // Whoever subscribes checks only that there is something.
+            state.table.get::<DynInputStream>(&borrow(it)?)?;
+            Ok(handle(&HostInputStream::subscribe(&mut state.table, borrow(it)?)?))
+        })
     }),
-    plain("[resource-drop]input-stream", |slot| {
+    function("[resource-drop]input-stream", |slot| {
         slot.waiting(|mut caller, (this,): (u32,)| {
             Box::new(async move { HostInputStream::drop(&mut caller.data_mut().table, own(this)?).await })
         })
@@ -108,13 +114,13 @@ pub(super) const INPUT: &[Function] = &[
 ];
 
 pub(super) const OUTPUT: &[Function] = &[
-    plain("[method]output-stream.check-write", |slot| {
+    function("[method]output-stream.check-write", |slot| {
         slot.one_answering(|guest, this, answer| {
             let permit = HostOutputStream::check_write(&mut guest.state.table, borrow(this)?);
             write_count(guest, answer, permit)
         })
     }),
-    plain("[method]output-stream.write", |slot| {
+    function("[method]output-stream.write", |slot| {
         slot.sync(|mut caller: Caller<'_>, this: u32, at: u32, length: u32, answer: u32| -> Result<()> {
             let mut guest = Guest::of(&mut caller)?;
             let contents = guest.lift().bytes((at, length))?.to_vec();
@@ -122,18 +128,18 @@ pub(super) const OUTPUT: &[Function] = &[
             write_done(&mut guest, answer, done)
         })
     }),
-    plain("[method]output-stream.blocking-write-and-flush", |slot| {
+    function("[method]output-stream.blocking-write-and-flush", |slot| {
         slot.waiting(|caller, (this, at, length, answer): (u32, u32, u32, u32)| {
             Box::new(write_and_flush(caller, this, (at, length), answer))
         })
     }),
-    plain("[method]output-stream.flush", |slot| {
+    function("[method]output-stream.flush", |slot| {
         slot.one_answering(|guest, this, answer| {
             let done = HostOutputStream::flush(&mut guest.state.table, borrow(this)?);
             write_done(guest, answer, done)
         })
     }),
-    plain("[method]output-stream.blocking-flush", |slot| {
+    function("[method]output-stream.blocking-flush", |slot| {
         slot.waiting(|mut caller, (this, answer): (u32, u32)| {
             Box::new(async move {
                 let table = &mut caller.data_mut().table;
@@ -142,16 +148,19 @@ pub(super) const OUTPUT: &[Function] = &[
             })
         })
     }),
-    plain("[method]output-stream.subscribe", |slot| {
-        slot.one(|state, it| Ok(handle(&HostOutputStream::subscribe(&mut state.table, borrow(it)?)?)))
+    function("[method]output-stream.subscribe", |slot| {
+        slot.one(|state, it| {
+            state.table.get::<DynOutputStream>(&borrow(it)?)?;
+            Ok(handle(&HostOutputStream::subscribe(&mut state.table, borrow(it)?)?))
+        })
     }),
-    plain("[method]output-stream.write-zeroes", |slot| {
+    function("[method]output-stream.write-zeroes", |slot| {
         slot.sync(|mut caller: Caller<'_>, this: u32, length: u64, answer: u32| -> Result<()> {
             let done = HostOutputStream::write_zeroes(&mut caller.data_mut().table, borrow(this)?, length);
             write_done(&mut Guest::of(&mut caller)?, answer, done)
         })
     }),
-    plain("[method]output-stream.blocking-write-zeroes-and-flush", |slot| {
+    function("[method]output-stream.blocking-write-zeroes-and-flush", |slot| {
         slot.waiting(|mut caller, (this, length, answer): (u32, u64, u32)| {
             Box::new(async move {
                 let table = &mut caller.data_mut().table;
@@ -161,14 +170,14 @@ pub(super) const OUTPUT: &[Function] = &[
             })
         })
     }),
-    plain("[method]output-stream.splice", |slot| {
+    function("[method]output-stream.splice", |slot| {
         slot.sync(|mut caller: Caller<'_>, this: u32, source: u32, length: u64, answer: u32| -> Result<()> {
             let table = &mut caller.data_mut().table;
             let moved = HostOutputStream::splice(table, borrow(this)?, borrow(source)?, length);
             write_count(&mut Guest::of(&mut caller)?, answer, moved)
         })
     }),
-    plain("[method]output-stream.blocking-splice", |slot| {
+    function("[method]output-stream.blocking-splice", |slot| {
         slot.waiting(|mut caller, (this, source, length, answer): (u32, u32, u64, u32)| {
             Box::new(async move {
                 let table = &mut caller.data_mut().table;
@@ -178,7 +187,7 @@ pub(super) const OUTPUT: &[Function] = &[
             })
         })
     }),
-    plain("[resource-drop]output-stream", |slot| {
+    function("[resource-drop]output-stream", |slot| {
         slot.waiting(|mut caller, (this,): (u32,)| {
             Box::new(async move { HostOutputStream::drop(&mut caller.data_mut().table, own(this)?).await })
         })

@@ -17,12 +17,12 @@ use wasmtime_wasi::random::WasiRandomView as _;
 
 use super::abi::{Caller, Guest, handle, is_second, joined, own};
 use super::delivery::At;
-use super::table::{Function, allocating, plain};
+use super::table::{Function, function};
 
 pub(super) const ENVIRONMENT: &[Function] = &[
-    allocating("get-environment", |slot| slot.answering(get_environment)),
-    allocating("get-arguments", |slot| slot.answering(get_arguments)),
-    allocating("initial-cwd", |slot| {
+    function("get-environment", |slot| slot.answering(get_environment)),
+    function("get-arguments", |slot| slot.answering(get_arguments)),
+    function("initial-cwd", |slot| {
         slot.answering(|guest, answer| {
             let cwd = environment::Host::initial_cwd(&mut guest.state.cli())?;
             guest.deliver_option(answer, cwd)
@@ -54,51 +54,52 @@ fn get_arguments(guest: &mut Guest<'_>, answer: u32) -> Result<()> {
 }
 
 pub(super) const EXIT: &[Function] = &[
-    plain("exit", |slot| {
+    function("exit", |slot| {
         slot.one(|state, status| {
             let status = if is_second(status)? { Err(()) } else { Ok(()) };
             exit::Host::exit(&mut state.cli(), status)
         })
     }),
-    plain("exit-with-code", |slot| {
+    function("exit-with-code", |slot| {
         slot.one(|state, code| exit::Host::exit_with_code(&mut state.cli(), code.to_le_bytes()[0]))
     }),
 ];
 
-pub(super) const STDIN: &[Function] =
-    &[plain("get-stdin", |slot| slot.none(|state| Ok(handle(&stdin::Host::get_stdin(&mut state.cli())?))))];
+pub(super) const STDIN: &[Function] = &[function("get-stdin", |slot| {
+    slot.none(|state| Ok(handle(&stdin::Host::get_stdin(&mut state.cli())?)))
+})];
 
-pub(super) const STDOUT: &[Function] = &[plain("get-stdout", |slot| {
+pub(super) const STDOUT: &[Function] = &[function("get-stdout", |slot| {
     slot.none(|state| Ok(handle(&stdout::Host::get_stdout(&mut state.cli())?)))
 })];
 
-pub(super) const STDERR: &[Function] = &[plain("get-stderr", |slot| {
+pub(super) const STDERR: &[Function] = &[function("get-stderr", |slot| {
     slot.none(|state| Ok(handle(&stderr::Host::get_stderr(&mut state.cli())?)))
 })];
 
-pub(super) const TERMINAL_INPUT: &[Function] = &[plain("[resource-drop]terminal-input", |slot| {
+pub(super) const TERMINAL_INPUT: &[Function] = &[function("[resource-drop]terminal-input", |slot| {
     slot.one(|state, it| HostTerminalInput::drop(&mut state.cli(), own(it)?))
 })];
 
-pub(super) const TERMINAL_OUTPUT: &[Function] = &[plain("[resource-drop]terminal-output", |slot| {
+pub(super) const TERMINAL_OUTPUT: &[Function] = &[function("[resource-drop]terminal-output", |slot| {
     slot.one(|state, it| HostTerminalOutput::drop(&mut state.cli(), own(it)?))
 })];
 
-pub(super) const TERMINAL_STDIN: &[Function] = &[plain("get-terminal-stdin", |slot| {
+pub(super) const TERMINAL_STDIN: &[Function] = &[function("get-terminal-stdin", |slot| {
     slot.answering(|guest, answer| {
         let terminal = terminal_stdin::Host::get_terminal_stdin(&mut guest.state.cli())?;
         write_option(guest, answer, terminal)
     })
 })];
 
-pub(super) const TERMINAL_STDOUT: &[Function] = &[plain("get-terminal-stdout", |slot| {
+pub(super) const TERMINAL_STDOUT: &[Function] = &[function("get-terminal-stdout", |slot| {
     slot.answering(|guest, answer| {
         let terminal = terminal_stdout::Host::get_terminal_stdout(&mut guest.state.cli())?;
         write_option(guest, answer, terminal)
     })
 })];
 
-pub(super) const TERMINAL_STDERR: &[Function] = &[plain("get-terminal-stderr", |slot| {
+pub(super) const TERMINAL_STDERR: &[Function] = &[function("get-terminal-stderr", |slot| {
     slot.answering(|guest, answer| {
         let terminal = terminal_stderr::Host::get_terminal_stderr(&mut guest.state.cli())?;
         write_option(guest, answer, terminal)
@@ -111,15 +112,15 @@ fn write_option<T>(guest: &mut Guest<'_>, answer: u32, resource: Option<Resource
 }
 
 pub(super) const MONOTONIC_CLOCK: &[Function] = &[
-    plain("now", |slot| slot.none(|state| monotonic_clock::Host::now(&mut state.clocks()))),
-    plain("resolution", |slot| slot.none(|state| monotonic_clock::Host::resolution(&mut state.clocks()))),
-    plain("subscribe-instant", |slot| {
+    function("now", |slot| slot.none(|state| monotonic_clock::Host::now(&mut state.clocks()))),
+    function("resolution", |slot| slot.none(|state| monotonic_clock::Host::resolution(&mut state.clocks()))),
+    function("subscribe-instant", |slot| {
         slot.sync(|mut caller: Caller<'_>, when: u64| -> Result<u32> {
             let mut clocks = caller.data_mut().clocks();
             Ok(handle(&monotonic_clock::Host::subscribe_instant(&mut clocks, when)?))
         })
     }),
-    plain("subscribe-duration", |slot| {
+    function("subscribe-duration", |slot| {
         slot.sync(|mut caller: Caller<'_>, duration: u64| -> Result<u32> {
             let mut clocks = caller.data_mut().clocks();
             Ok(handle(&monotonic_clock::Host::subscribe_duration(&mut clocks, duration)?))
@@ -128,13 +129,13 @@ pub(super) const MONOTONIC_CLOCK: &[Function] = &[
 ];
 
 pub(super) const WALL_CLOCK: &[Function] = &[
-    plain("now", |slot| {
+    function("now", |slot| {
         slot.answering(|guest, answer| {
             let now = wall_clock::Host::now(&mut guest.state.clocks())?;
             write_time(guest, answer, now)
         })
     }),
-    plain("resolution", |slot| {
+    function("resolution", |slot| {
         slot.answering(|guest, answer| {
             let resolution = wall_clock::Host::resolution(&mut guest.state.clocks())?;
             write_time(guest, answer, resolution)
@@ -153,30 +154,30 @@ fn write_pair(guest: &mut Guest<'_>, answer: u32, (first, second): (u64, u64)) -
 }
 
 pub(super) const RANDOM: &[Function] = &[
-    allocating("get-random-bytes", |slot| {
+    function("get-random-bytes", |slot| {
         slot.sync(|mut caller: Caller<'_>, length: u64, answer: u32| -> Result<()> {
             let mut guest = Guest::of(&mut caller)?;
             let bytes = random::Host::get_random_bytes(guest.state.random(), length)?;
             guest.deliver_bytes(answer, bytes)
         })
     }),
-    plain("get-random-u64", |slot| slot.none(|state| random::Host::get_random_u64(state.random()))),
+    function("get-random-u64", |slot| slot.none(|state| random::Host::get_random_u64(state.random()))),
 ];
 
 pub(super) const INSECURE: &[Function] = &[
-    allocating("get-insecure-random-bytes", |slot| {
+    function("get-insecure-random-bytes", |slot| {
         slot.sync(|mut caller: Caller<'_>, length: u64, answer: u32| -> Result<()> {
             let mut guest = Guest::of(&mut caller)?;
             let bytes = insecure::Host::get_insecure_random_bytes(guest.state.random(), length)?;
             guest.deliver_bytes(answer, bytes)
         })
     }),
-    plain("get-insecure-random-u64", |slot| {
+    function("get-insecure-random-u64", |slot| {
         slot.none(|state| insecure::Host::get_insecure_random_u64(state.random()))
     }),
 ];
 
-pub(super) const INSECURE_SEED: &[Function] = &[plain("insecure-seed", |slot| {
+pub(super) const INSECURE_SEED: &[Function] = &[function("insecure-seed", |slot| {
     slot.answering(|guest, answer| {
         let seed = insecure_seed::Host::insecure_seed(guest.state.random())?;
         write_pair(guest, answer, seed)

@@ -1,4 +1,4 @@
-//! How a function of the host's is listed, so that what is known and what is linked are one list. Must never hold a
+//! How a function of the host's is listed. Must never hold a
 //! function itself.
 
 use wasmtime::{IntoFunc, Linker, Result, WasmRet, WasmTyList};
@@ -9,18 +9,12 @@ use crate::host::HostState;
 /// A function of the host's.
 pub(super) struct Function {
     pub(super) name: &'static str,
-    pub(super) allocates: bool,
     pub(super) link: fn(Slot<'_>) -> Result<()>,
 }
 
-/// One whose answer needs no memory but what the guest passed.
-pub(super) const fn plain(name: &'static str, link: fn(Slot<'_>) -> Result<()>) -> Function {
-    Function { name, allocates: false, link }
-}
-
-/// One whose answer may need memory that the guest must make room in.
-pub(super) const fn allocating(name: &'static str, link: fn(Slot<'_>) -> Result<()>) -> Function {
-    Function { name, allocates: true, link }
+/// A function of this name.
+pub(super) const fn function(name: &'static str, link: fn(Slot<'_>) -> Result<()>) -> Function {
+    Function { name, link }
 }
 
 /// Where a function belongs.

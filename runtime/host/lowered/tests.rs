@@ -17,108 +17,6 @@ use crate::host::logs::GuestLog;
 use crate::host::{Grant, HostState};
 use crate::model::limits;
 
-/// Every function by its interface, with the types of its parameters and of its result: `i` is an i32, `l` an i64.
-const SIGNATURES: &str = "
-wasi:cli/environment
-  get-arguments i> allocates
-  get-environment i> allocates
-  initial-cwd i> allocates
-wasi:cli/exit
-  exit i>
-  exit-with-code i>
-wasi:cli/stderr
-  get-stderr >i
-wasi:cli/stdin
-  get-stdin >i
-wasi:cli/stdout
-  get-stdout >i
-wasi:cli/terminal-input
-  [resource-drop]terminal-input i>
-wasi:cli/terminal-output
-  [resource-drop]terminal-output i>
-wasi:cli/terminal-stderr
-  get-terminal-stderr i>
-wasi:cli/terminal-stdin
-  get-terminal-stdin i>
-wasi:cli/terminal-stdout
-  get-terminal-stdout i>
-wasi:clocks/monotonic-clock
-  now >l
-  resolution >l
-  subscribe-duration l>i
-  subscribe-instant l>i
-wasi:clocks/wall-clock
-  now i>
-  resolution i>
-wasi:http/types
-  [constructor]fields >i
-  [constructor]outgoing-response i>i
-  [method]fields.append iiiiii>
-  [method]fields.clone i>i
-  [method]fields.delete iiii>
-  [method]fields.entries ii> allocates
-  [method]fields.get iiii> allocates
-  [method]fields.has iii>i
-  [method]fields.set iiiiii>
-  [method]incoming-body.stream ii>
-  [method]incoming-request.authority ii> allocates
-  [method]incoming-request.consume ii>
-  [method]incoming-request.headers i>i
-  [method]incoming-request.method ii> allocates
-  [method]incoming-request.path-with-query ii> allocates
-  [method]incoming-request.scheme ii> allocates
-  [method]outgoing-body.write ii>
-  [method]outgoing-response.body ii>
-  [method]outgoing-response.headers i>i
-  [method]outgoing-response.set-status-code ii>i
-  [method]outgoing-response.status-code i>i
-  [resource-drop]fields i>
-  [resource-drop]future-trailers i>
-  [resource-drop]incoming-body i>
-  [resource-drop]incoming-request i>
-  [resource-drop]outgoing-body i>
-  [resource-drop]outgoing-response i>
-  [resource-drop]response-outparam i>
-  [static]fields.from-list iii>
-  [static]incoming-body.finish i>i
-  [static]outgoing-body.finish iiii> allocates
-  [static]response-outparam.set iiiiliiii>
-wasi:io/error
-  [method]error.to-debug-string ii> allocates
-  [resource-drop]error i>
-wasi:io/poll
-  [method]pollable.block i>
-  [method]pollable.ready i>i
-  [resource-drop]pollable i>
-  poll iii> allocates
-wasi:io/streams
-  [method]input-stream.blocking-read ili> allocates
-  [method]input-stream.blocking-skip ili>
-  [method]input-stream.read ili> allocates
-  [method]input-stream.skip ili>
-  [method]input-stream.subscribe i>i
-  [method]output-stream.blocking-flush ii>
-  [method]output-stream.blocking-splice iili>
-  [method]output-stream.blocking-write-and-flush iiii>
-  [method]output-stream.blocking-write-zeroes-and-flush ili>
-  [method]output-stream.check-write ii>
-  [method]output-stream.flush ii>
-  [method]output-stream.splice iili>
-  [method]output-stream.subscribe i>i
-  [method]output-stream.write iiii>
-  [method]output-stream.write-zeroes ili>
-  [resource-drop]input-stream i>
-  [resource-drop]output-stream i>
-wasi:random/insecure
-  get-insecure-random-bytes li> allocates
-  get-insecure-random-u64 >l
-wasi:random/insecure-seed
-  insecure-seed i>
-wasi:random/random
-  get-random-bytes li> allocates
-  get-random-u64 >l
-";
-
 fn state() -> HostState {
     let log = GuestLog::new("default/f".to_owned());
     let account = Accounts::unlimited().of(&"acme".parse().unwrap());
@@ -149,16 +47,9 @@ fn what_is_linked_is_what_guests_import() {
         let signature = format!("{}>{}", letters(of.params()), letters(of.results()));
         linked.insert((module, name), signature);
     }
-    let mut interface = "";
-    for line in SIGNATURES.lines().filter(|line| !line.is_empty()) {
-        let words: Vec<&str> = line.split_whitespace().collect();
-        let [name, signature, allocates @ ..] = &words[..] else {
-            interface = line;
-            continue;
-        };
-        let found = linked.remove(&(interface.to_owned(), (*name).to_owned()));
-        assert_eq!(found.as_deref(), Some(*signature), "{interface} {name}");
-        let known = Known { allocates: !allocates.is_empty() };
+    for (interface, name, known) in signatures::all() {
+        let found = linked.remove(&(interface.to_owned(), name.to_owned()));
+        assert_eq!(found.as_deref(), Some(known.signature), "{interface} {name}");
         assert_eq!(find(interface, name), Some(known), "{interface} {name}");
     }
     let ours = [(PENDING, ">l"), (PLACE, "i>"), (WRITTEN, "iiii>l")];

@@ -2,8 +2,8 @@
 
 use wasm_encoder::{ConstExpr, Elements};
 use wasmparser::{
-    ElementItems, ElementKind, ImportSectionReader, KnownCustom, Operator, Payload, TypeRef,
-    TypeSectionReader,
+    ElementItems, ElementKind, FuncType, ImportSectionReader, KnownCustom, Operator, Payload, TypeRef,
+    TypeSectionReader, ValType,
 };
 
 use super::{
@@ -25,8 +25,8 @@ impl<'a> Emit<'a> {
                 self.imports(section)?;
             }
             Payload::FunctionSection(section) => {
-                self.defined = section.count();
                 self.section(FUNCTION, &section);
+                self.defined = section.into_iter().collect::<Result<_, _>>()?;
             }
             Payload::TableSection(section) => {
                 self.section(TABLE, &section);
@@ -51,7 +51,7 @@ impl<'a> Emit<'a> {
                 self.section(EXPORT, &section);
                 for export in section {
                     let export = export?;
-                    self.exports.push((export.name, export.kind, export.index));
+                    self.exports.insert(export.name, (export.kind, export.index));
                 }
             }
             Payload::ElementSection(section) => {
@@ -96,7 +96,7 @@ impl<'a> Emit<'a> {
         for ty in section.into_iter_err_on_gc_types() {
             let ty = ty?;
             let parameters = u32::try_from(ty.params().len()).unwrap_or(u32::MAX);
-            self.types.push(Signature { parameters, results: ty.results().len() });
+            self.types.push(Signature { parameters, letters: letters(&ty) });
         }
         Ok(())
     }
@@ -131,7 +131,7 @@ impl<'a> Emit<'a> {
             ElementKind::Passive => self.elements.passive(functions),
             ElementKind::Declared => self.elements.declared(functions),
             ElementKind::Active { table_index, offset_expr } => {
-                let Ok(Initial::I32(start)) = Initial::read(wasmparser::ValType::I32, &offset_expr) else {
+                let Ok(Initial::I32(start)) = Initial::read(ValType::I32, &offset_expr) else {
                     return Err(Why::Shape("tables that are filled from somewhere"));
                 };
                 self.elements.active(table_index, &ConstExpr::i32_const(start), functions)
@@ -139,4 +139,16 @@ impl<'a> Emit<'a> {
         };
         Ok(())
     }
+}
+
+/// A function's type as the host writes it; of any it does not have, something that it never writes.
+fn letters(ty: &FuncType) -> String {
+    let letter = |ty: &ValType| match ty {
+        ValType::I32 => 'i',
+        ValType::I64 => 'l',
+        _ => '?',
+    };
+    // The host has none with more.
+    let some = |types: &[ValType]| types.iter().take(20).map(letter).collect::<String>();
+    format!("{}>{}", some(ty.params()), some(ty.results()))
 }

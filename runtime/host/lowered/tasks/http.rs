@@ -1,0 +1,297 @@
+//! `wasi:http/types` of 0.3, and the clock that waits: requests and responses as a guest that is given one and makes the
+//! other needs them. Must never let a guest send what the host keeps for itself: fields are checked as everywhere.
+
+use ::http::{HeaderMap, Method, StatusCode, header};
+use http_body_util::BodyExt as _;
+use wasmtime::component::Resource;
+use wasmtime::{Result, Trap, bail};
+use wasmtime_wasi::clocks::WasiClocksView as _;
+use wasmtime_wasi::p2::bindings::clocks::monotonic_clock;
+use wasmtime_wasi_http::{FieldMap, WasiBody};
+
+use super::builtins::running;
+use super::carrier::carrier;
+use super::pipe::{Peer, Pipe};
+use super::{Answer, Running, Stage, Tasks};
+use crate::host::HostState;
+use crate::host::lowered::abi::{Caller, Guest, borrow, handle, is_second, low_u16, own};
+use crate::host::lowered::delivery::At;
+use crate::host::lowered::error_code::{self, Flat};
+use crate::host::lowered::table::{Function, function};
+
+/// A request, but for its body.
+struct Request {
+    head: ::http::request::Parts,
+    fields: FieldMap,
+}
+
+/// A response that the guest has made.
+struct Response {
+    status: StatusCode,
+    fields: FieldMap,
+    contents: Option<usize>,
+    trailers: usize,
+}
+
+pub(in crate::host::lowered) const CLOCKS: &[Function] = &[
+    function("now", |slot| slot.none(|state| monotonic_clock::Host::now(&mut state.clocks()))),
+    function("get-resolution", |slot| {
+        slot.none(|state| monotonic_clock::Host::resolution(&mut state.clocks()))
+    }),
+    function("[async]wait-for", |slot| {
+        slot.sync(|mut caller: Caller<'_>, how_long: u64| caller.data_mut().lowered.tasks.wait_for(how_long))
+    }),
+    function("[async]wait-until", |slot| {
+        slot.sync(|mut caller: Caller<'_>, when: u64| -> Result<u32> {
+            let state = caller.data_mut();
+            let now = monotonic_clock::Host::now(&mut state.clocks())?;
+            state.lowered.tasks.wait_for(when.saturating_sub(now))
+        })
+    }),
+];
+
+pub(in crate::host::lowered) const TYPES: &[Function] = &[
+    function("[method]request.get-method", |slot| slot.one_answering(get_method)),
+    function("[method]request.get-path-with-query", |slot| {
+        slot.one_answering(|guest, this, answer| {
+            let request = guest.state.table.get::<Request>(&borrow(this)?)?;
+            let path = request.head.uri.path_and_query().map(|path| path.as_str().to_owned());
+            deliver_option(guest, answer, path)
+        })
+    }),
+    function("[method]request.get-scheme", |slot| slot.one_answering(get_scheme)),
+    function("[method]request.get-authority", |slot| {
+        slot.one_answering(|guest, this, answer| {
+            let request = guest.state.table.get::<Request>(&borrow(this)?)?;
+            let authority = request.head.uri.authority().map(|authority| authority.as_str().to_owned());
+            deliver_option(guest, answer, authority)
+        })
+    }),
+    function("[method]request.get-headers", |slot| {
+        slot.one(|state, it| {
+            let fields = state.table.get::<Request>(&borrow(it)?)?.fields.clone();
+            Ok(handle(&state.table.push(fields)?))
+        })
+    }),
+    function("[static]request.consume-body", |slot| {
+        slot.sync(|mut caller: Caller<'_>, this: u32, result: u32, answer: u32| -> Result<()> {
+            let pair = running(&mut caller, |running| consume_body(running, this, result))?;
+            write_pair(&mut caller, answer, pair)
+        })
+    }),
+    function("[resource-drop]request", |slot| {
+        slot.one(|state, it| {
+            state.table.delete::<Request>(own(it)?)?;
+            state.lowered.tasks.incoming.close();
+            Ok(())
+        })
+    }),
+    function("[static]response.new", |slot| {
+        slot.sync(
+            |mut caller: Caller<'_>,
+             fields: u32,
+             some: u32,
+             contents: u32,
+             trailers: u32,
+             answer: u32|
+             -> Result<()> {
+                let contents = is_second(some)?.then_some(contents);
+                let pair = running(&mut caller, |running| new_response(running, fields, contents, trailers))?;
+                write_pair(&mut caller, answer, pair)
+            },
+        )
+    }),
+    function("[method]response.get-status-code", |slot| {
+        slot.one(|state, it| Ok(u32::from(state.table.get::<Response>(&borrow(it)?)?.status.as_u16())))
+    }),
+    function("[method]response.set-status-code", |slot| {
+        slot.sync(|mut caller: Caller<'_>, this: u32, status: u32| -> Result<u32> {
+            let response = caller.data_mut().table.get_mut::<Response>(&borrow(this)?)?;
+            let Ok(status) = StatusCode::from_u16(low_u16(status)) else { return Ok(1) };
+            response.status = status;
+            Ok(0)
+        })
+    }),
+    function("[method]response.get-headers", |slot| {
+        slot.one(|state, it| {
+            let fields = state.table.get::<Response>(&borrow(it)?)?.fields.clone();
+            Ok(handle(&state.table.push(fields)?))
+        })
+    }),
+    function("[resource-drop]response", |slot| {
+        slot.sync(|mut caller: Caller<'_>, it: u32| {
+            running(&mut caller, |running| {
+                let response: Response = running.table.delete(own(it)?)?;
+                for pipe in response.contents.into_iter().chain([response.trailers]) {
+                    running.close(pipe, false)?;
+                }
+                Ok(())
+            })
+        })
+    }),
+];
+
+pub(in crate::host::lowered) const RETURN: &[Function] = &[function("task.return", |slot| {
+    // As `response-outparam.set` of 0.2 has it.
+    slot.sync(
+        |mut caller: Caller<'_>,
+         error: u32,
+         case: u32,
+         a: u32,
+         b: u64,
+         c: u32,
+         d: u32,
+         e: u32,
+         f: u32|
+         -> Result<()> {
+            if is_second(error)? {
+                let flat = Flat::new([a.into(), b, c.into(), d.into(), e.into(), f.into()]);
+                let guest = Guest::of(&mut caller)?;
+                let code = error_code::lift(&mut guest.lift(), case, flat)?;
+                return answered(&mut caller.data_mut().lowered.tasks, Err(format!("{code:?}")));
+            }
+            running(&mut caller, |running| respond(running, case))
+        },
+    )
+})];
+
+fn answered(tasks: &mut Tasks, answer: Answer) -> Result<()> {
+    if tasks.stage != Stage::Asked {
+        bail!(Trap::TaskCancelOrReturnTwice);
+    }
+    tasks.stage = Stage::Answered;
+    tasks.answer = Some(answer);
+    Ok(())
+}
+
+/// The guest has answered with this response: its body goes out from now on.
+fn respond(running: &mut Running<'_, '_>, response: u32) -> Result<()> {
+    let Response { status, fields, contents, trailers } = running.table.delete(own(response)?)?;
+    let fields = HeaderMap::from(fields);
+    let declared =
+        fields.get(header::CONTENT_LENGTH).map(|value| -> Result<u64> { Ok(value.to_str()?.parse()?) });
+    let (mut feeder, outgoing) = carrier(declared.transpose()?);
+    let mut response = ::http::Response::new(outgoing.boxed_unsync());
+    *response.status_mut() = status;
+    *response.headers_mut() = fields;
+    answered(running.tasks, Ok(response))?;
+    running.tasks.pipe(trailers)?.reader = Peer::Trailers(feeder.again());
+    if let Some(contents) = contents {
+        let pipe = running.tasks.pipe(contents)?;
+        if let Peer::Gone = pipe.writer {
+            feeder.close();
+            running.tasks.sent = Some(feeder.again());
+            running.close(contents, false)?;
+        } else {
+            running.tasks.sent = Some(feeder.again());
+            pipe_of(running.tasks, contents)?.reader = Peer::Body(feeder);
+            running.step(contents)?;
+        }
+    } else {
+        feeder.close();
+        running.tasks.sent = Some(feeder);
+    }
+    running.step(trailers)
+}
+
+fn pipe_of(tasks: &mut Tasks, pipe: usize) -> Result<&mut Pipe> {
+    tasks.pipe(pipe)
+}
+
+/// A response, and the future that tells whether it was sent.
+fn new_response(
+    running: &mut Running<'_, '_>,
+    fields: u32,
+    contents: Option<u32>,
+    trailers: u32,
+) -> Result<(u32, u32)> {
+    let mut fields: FieldMap = running.table.delete(own(fields)?)?;
+    fields.set_immutable();
+    let contents = contents.map(|contents| running.tasks.take(contents, false)).transpose()?;
+    let trailers = running.tasks.take(trailers, true)?;
+    let response = Response { status: StatusCode::OK, fields, contents, trailers };
+    let response = running.table.push(response)?;
+    let sent = running.tasks.push(Pipe::new(true, Peer::Held, Peer::Sent));
+    Ok((handle(&response), running.tasks.give(sent, false)?))
+}
+
+/// The stream of a request's body, and the future of what comes after it.
+fn consume_body(running: &mut Running<'_, '_>, this: u32, result: u32) -> Result<(u32, u32)> {
+    running.table.delete::<Request>(own(this)?)?;
+    let result = running.tasks.take(result, true)?;
+    running.tasks.pipe(result)?.reader = Peer::Ignored;
+    running.step(result)?;
+    let contents = running.tasks.push(Pipe::new(false, Peer::Held, Peer::Request));
+    let trailers = running.tasks.push(Pipe::new(true, Peer::Held, Peer::RequestTrailers));
+    Ok((running.tasks.give(contents, false)?, running.tasks.give(trailers, false)?))
+}
+
+fn write_pair(caller: &mut Caller<'_>, answer: u32, (first, second): (u32, u32)) -> Result<()> {
+    let mut pair = [0; 8];
+    pair[..4].copy_from_slice(&first.to_le_bytes());
+    pair[4..].copy_from_slice(&second.to_le_bytes());
+    Guest::of(caller)?.write(answer, 4, &pair)
+}
+
+fn deliver_option(guest: &mut Guest<'_>, answer: u32, text: Option<String>) -> Result<()> {
+    let delivery = &mut guest.state.lowered.delivery;
+    delivery.begin(answer, 4, 12)?;
+    delivery.option_text(At::root(0), text)?;
+    delivery.settle(guest.memory)
+}
+
+fn get_method(guest: &mut Guest<'_>, this: u32, answer: u32) -> Result<()> {
+    const NAMED: [Method; 9] = [
+        Method::GET,
+        Method::HEAD,
+        Method::POST,
+        Method::PUT,
+        Method::DELETE,
+        Method::CONNECT,
+        Method::OPTIONS,
+        Method::TRACE,
+        Method::PATCH,
+    ];
+    let method = &guest.state.table.get::<Request>(&borrow(this)?)?.head.method;
+    let case = NAMED.iter().position(|named| named == method);
+    let other = case.is_none().then(|| method.as_str().as_bytes().to_vec());
+    let delivery = &mut guest.state.lowered.delivery;
+    delivery.begin(answer, 4, 12)?;
+    delivery.put(At::root(0), &[u8::try_from(case.unwrap_or(NAMED.len()))?])?;
+    if let Some(other) = other {
+        delivery.bytes(At::root(4), other)?;
+    }
+    delivery.settle(guest.memory)
+}
+
+fn get_scheme(guest: &mut Guest<'_>, this: u32, answer: u32) -> Result<()> {
+    let scheme = guest.state.table.get::<Request>(&borrow(this)?)?.head.uri.scheme().cloned();
+    let delivery = &mut guest.state.lowered.delivery;
+    delivery.begin(answer, 4, 16)?;
+    if let Some(scheme) = scheme {
+        delivery.put(At::root(0), &[1])?;
+        match scheme.as_str() {
+            "http" => {}
+            "https" => delivery.put(At::root(4), &[1])?,
+            other => {
+                delivery.put(At::root(4), &[2])?;
+                delivery.bytes(At::root(8), other.as_bytes().to_vec())?;
+            }
+        }
+    }
+    delivery.settle(guest.memory)
+}
+
+impl HostState {
+    /// Takes a request for a guest of 0.3: its handle.
+    ///
+    /// # Errors
+    /// When the guest has as many handles as it may.
+    pub fn lowered_begin(&mut self, request: ::http::Request<WasiBody>) -> Result<u32> {
+        let (mut head, body) = request.into_parts();
+        let fields = FieldMap::new_immutable(&mut self.hooks, std::mem::take(&mut head.headers));
+        let request: Resource<Request> = self.table.push(Request { head, fields })?;
+        self.lowered.tasks.begin(body);
+        Ok(handle(&request))
+    }
+}
