@@ -171,6 +171,8 @@ fn no_byte_is_left(settings: &str) {
         "{settings:?}: {lean} slots of the lean engine, {concurrent} of the async one, {reused:?} reuses"
     );
     assert!(reused.into_inner() > 0);
+    let lowered = server.metric("spawnpoint_programs_linked_total", "lowered");
+    assert_eq!(lowered > 0.0, !settings.contains("lower_components"), "{lowered} were lowered");
     let log = server.log();
     let scans = log.lines().find(|line| line.contains("scan_pages=")).expect("what is in force").to_owned();
     eprintln!("{}", &scans[scans.find("scan_pages=").expect("it")..]);
@@ -225,5 +227,7 @@ fn a_word_that_was_left_would_be_found_in_everything_that_is_searched() {
         deploy(&server, "default", "probe", &probe, 1_000);
         let answer = server.call("probe");
         assert_eq!((answer.status, answer.code()), (502, "guest_trap"), "the handle is not there");
+        let lowered = server.metric("spawnpoint_programs_linked_total", "lowered");
+        assert_eq!(lowered > 0.0, is_one, "{lowered} were lowered");
     }
 }

@@ -103,6 +103,29 @@ const ASKED: &[(&str, &[&str])] = &[
             "GET /?do=ok",
         ],
     ),
+    (
+        "pipes_p3",
+        &[
+            "GET /?do=gather",
+            "POST /?do=gather|a body of some bytes",
+            "POST /?do=echo|a body that comes back",
+            "GET /?do=echo",
+            "GET /a/b?c&do=head",
+            "PURGE /?do=head",
+            "GET /?do=big",
+            "GET /?do=exact",
+            "HEAD /?do=exact",
+            "GET /?do=trailers",
+            "GET /?do=unread",
+            "POST /?do=unread|nobody reads this",
+            "POST /?do=dropped|four",
+            "GET /?do=late",
+            "GET /?do=turns",
+            "GET /?do=across",
+            "GET /?do=cancelled",
+            "GET /?do=sent",
+        ],
+    ),
 ];
 
 #[test]
@@ -116,7 +139,7 @@ fn a_guest_answers_the_same_whether_it_was_lowered_or_not() {
         server.optimised();
     }
     assert_eq!((linked(&lowered, "component"), linked(&component, "lowered")), (0.0, 0.0));
-    assert!(linked(&lowered, "lowered") >= 26.0);
+    assert!(linked(&lowered, "lowered") >= 27.0);
     for (name, requests) in ASKED {
         // A second time on an instance that was put back, if there is one.
         for request in requests.iter().chain(*requests) {
@@ -126,6 +149,77 @@ fn a_guest_answers_the_same_whether_it_was_lowered_or_not() {
             assert_eq!(one, other, "{name}: {request}");
         }
     }
+}
+
+/// A request whose body comes in pieces, with trailers.
+fn in_pieces(server: &Server, function: &str, target: &str) -> Option<Answer> {
+    let mut raw = Raw::connect(server.ingress);
+    raw.send(format!(
+        "POST /default/{function}{target} HTTP/1.1\r\nhost: a.test\r\nte: trailers\r\ntrailer: x-tail\r\n\
+         transfer-encoding: chunked\r\n\r\n"
+    ));
+    for n in 1..40_usize {
+        let piece = "x".repeat(n * 97);
+        raw.send(format!("{:x}\r\n{piece}\r\n", piece.len()));
+    }
+    raw.send("0\r\nx-tail: yes\r\n\r\n").answer()
+}
+
+#[test]
+fn bodies_go_through_a_lowered_guest_of_0_3_as_they_do_through_a_component() {
+    let (lowered, component) = (server(true), server(false));
+    for server in [&lowered, &component] {
+        server.deploy("pipes", &guest("pipes_p3"));
+        server.optimised();
+    }
+    let (form, never) = (linked(&lowered, "lowered"), linked(&component, "lowered"));
+    assert!(form > 0.0 && never == 0.0);
+    for target in ["/?do=echo", "/?do=gather"] {
+        let [one, other] = [&lowered, &component].map(|server| {
+            let answer = in_pieces(server, "pipes", target).expect("an answer");
+            assert!(answer.whole, "{answer:?}");
+            (answer.status, answer.text(), answer.trailers)
+        });
+        assert!(one.1.len() > 20);
+        assert_eq!(one, other, "{target}");
+    }
+    let answer = in_pieces(&lowered, "pipes", "/?do=echo").expect("an answer");
+    assert_eq!((answer.text().len(), answer.trailer("x-tail")), (75_660, "yes"));
+    // What breaks off does so for the same reason, whoever of the two sees it first.
+    for (target, code) in [("/?do=short", "bad_response"), ("/?do=long", "bad_response"), ("/?do=broken", "")]
+    {
+        for server in [&lowered, &component] {
+            let request = format!("GET /default/pipes{target} HTTP/1.1\r\nhost: a.test\r\n\r\n");
+            let answer = Raw::connect(server.ingress).send(request).answer();
+            let is_broken = answer.as_ref().is_none_or(|answer| !answer.whole || answer.status == 502);
+            assert!(is_broken, "{target}: {answer:?}");
+            let told = answer.filter(|answer| answer.status == 502);
+            assert!(told.is_none_or(|answer| code.is_empty() || answer.code() == code), "{target}");
+        }
+    }
+    // Neither kind of end leaves anything that makes the next one fail.
+    let ok = in_pieces(&lowered, "pipes", "/?do=gather").expect("an answer");
+    assert_eq!(ok.text(), "gather: 75660 bytes, 1 trailers");
+}
+
+#[test]
+fn an_instance_of_a_lowered_guest_is_put_back_and_answers_the_same() {
+    let server = server(true);
+    for name in ["ok", "many_p3", "pipes_p3"] {
+        server.deploy(&name.replace('_', "-"), &guest(name));
+    }
+    server.optimised();
+    for target in ["/default/ok/", "/default/many-p3/?do=ok", "/default/pipes-p3/?do=across"] {
+        let mut raw = Raw::connect(server.ingress);
+        let mut put_back = 0;
+        for _ in 0..200 {
+            let answer = raw.get(target).expect("an answer");
+            assert!(matches!(answer.status, 200 | 203), "{target}: {}", answer.text());
+            put_back += u32::from(matches!(answer.header("x-spawnpoint-start"), "reset" | "warm"));
+        }
+        assert!(put_back > 100, "{target}: {put_back}");
+    }
+    assert_eq!(server.metric("spawnpoint_resets_given_up_total", ""), 0.0);
 }
 
 #[test]

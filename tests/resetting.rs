@@ -47,7 +47,16 @@ fn as_new(text: &str) -> bool {
 
 #[test]
 fn an_instance_that_is_put_back_shows_nothing_of_the_call_before() {
-    let server = Server::with(Config::default().toml("threads = 1"));
+    shows_nothing("threads = 1");
+}
+
+#[test]
+fn nor_does_one_of_a_component_that_was_not_lowered() {
+    shows_nothing("threads = 1\nlower_components = \"off\"");
+}
+
+fn shows_nothing(settings: &str) {
+    let server = Server::with(Config::default().toml(settings));
     server.deploy("f", &guest("marks"));
     let (texts, starts) = ask(&server, "/default/f/", rounds());
     assert!(texts.len() == 1 && texts.iter().all(|text| as_new(text)), "{texts:?}");

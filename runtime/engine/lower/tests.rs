@@ -227,7 +227,10 @@ fn what_is_built_otherwise_stays_a_component() {
         refused("wasi:cli/environment@0.2.9", "wasi:cli/environment@0.3.0"),
         "it imports `wasi:cli/environment@0.3.0#`"
     );
-    assert_eq!(refused("get-environment", "get-nothing"), "it imports `wasi:cli/environment#get-nothing`");
+    assert_eq!(
+        refused("get-environment", "get-nothing"),
+        "it imports `wasi:cli/environment@0.2.9#get-nothing`"
+    );
     assert_eq!(
         refused(
             "(realloc (func $it \"cabi_realloc\"))",
@@ -235,6 +238,24 @@ fn what_is_built_otherwise_stays_a_component() {
         ),
         "it has functions that are called in another way"
     );
+    // A module that another name stands for moves the index of those that follow.
+    let main = "(core module $main";
+    let aliased = format!(
+        "(instance $mods (export \"m\" (core module $shim))) (alias export $mods \"m\" (core module)) {main}"
+    );
+    let lowered = lower(&bytes(&text().replace(main, &aliased))).unwrap();
+    Live::of(&lowered).handle(0).unwrap();
+    // A function that is declared of another type than the host's.
+    let mut typed = text();
+    for (from, to) in [
+        ("(func (result (own $f)))", "(func (param \"more\" u32) (result (own $f)))"),
+        ("(func $new (result i32))", "(func $new (param i32) (result i32))"),
+        ("(call $new)", "(call $new (i32.const 1))"),
+    ] {
+        assert!(typed.contains(from), "{from}");
+        typed = typed.replace(from, to);
+    }
+    assert_eq!(lower(&bytes(&typed)).unwrap_err().to_string(), "it has a function of another type");
     assert!(matches!(lower(b"\0asm\x0d\0\x01\0\xff"), Err(Why::Unreadable(_))));
     assert!(lower(&bytes("(component)")).is_err());
 }

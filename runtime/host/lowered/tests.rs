@@ -9,6 +9,8 @@ use std::sync::Arc;
 
 use wasmtime::{Engine, Extern, ExternType, Store, ValType};
 
+use http_body_util::BodyExt as _;
+
 use super::abi::Lift;
 use super::delivery::At;
 use super::*;
@@ -17,7 +19,7 @@ use crate::host::logs::GuestLog;
 use crate::host::{Grant, HostState};
 use crate::model::limits;
 
-fn state() -> HostState {
+pub(super) fn state() -> HostState {
     let log = GuestLog::new("default/f".to_owned());
     let account = Accounts::unlimited().of(&"acme".parse().unwrap());
     let grant = Grant { variables: Arc::new([]), memory_bytes: 1 << 20, table_elements: 1, log, account };
@@ -61,6 +63,59 @@ fn what_is_linked_is_what_guests_import() {
     assert!(linked.is_empty(), "{linked:?}");
     assert_eq!(find("wasi:http/types", "http-error-code"), None);
     assert_eq!(find("wasi:sockets/tcp", "[resource-drop]tcp-socket"), None);
+}
+
+/// Numbers as a guest may make them up.
+fn dice(seed: u64) -> impl FnMut(u64) -> u64 {
+    let mut state = seed;
+    move |below| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) % below
+    }
+}
+
+#[test]
+fn whatever_a_guest_passes_to_any_function_is_an_answer_or_an_error() {
+    let engine = Engine::default();
+    let mut linker = Linker::new(&engine);
+    link(&mut linker).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let _inside = runtime.enter();
+    for seed in 0..40 {
+        let mut dice = dice(seed);
+        let mut store = Store::new(&engine, state());
+        let memory = Memory::new(&mut store, wasmtime::MemoryType::new(1, Some(1))).unwrap();
+        store.data_mut().lowered_memory(memory);
+        let body = http_body_util::BodyExt::boxed_unsync(
+            http_body_util::Empty::new().map_err(|never| match never {}),
+        );
+        store.data_mut().lowered_begin(::http::Request::new(body)).unwrap();
+        let all: Vec<_> = linker
+            .iter(&mut store)
+            .filter_map(|(_, name, it)| Some((name.to_owned(), it.into_func()?)))
+            .collect();
+        for _ in 0..600 {
+            let (_, function) = &all[usize::try_from(dice(all.len() as u64)).unwrap()];
+            let of = function.ty(&store);
+            // Few, so that they are handles of something, of whatever type; and now and then something wild.
+            let number = |dice: &mut dyn FnMut(u64) -> u64| match dice(12) {
+                0 => u64::MAX - dice(70_000),
+                1 => 65_536 - dice(64),
+                _ => dice(24),
+            };
+            let arguments = of.params().map(|ty| match ty {
+                ValType::I64 => wasmtime::Val::I64(number(&mut dice).cast_signed()),
+                _ => {
+                    wasmtime::Val::I32(u32::try_from(number(&mut dice) & 0xffff_ffff).unwrap().cast_signed())
+                }
+            });
+            let arguments: Vec<_> = arguments.collect();
+            let mut results = vec![wasmtime::Val::I32(0); of.results().len()];
+            // What panics fails the test; what waits is given up, and what fails is what a guest would trap at.
+            let called = function.call_async(&mut store, &arguments, &mut results);
+            let _ = futures_util::FutureExt::now_or_never(called);
+        }
+    }
 }
 
 /// A list of two fields, at 8: "a" is "12", and the name of the other is empty.
