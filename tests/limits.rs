@@ -52,6 +52,7 @@ fn a_loop_in_a_0_3_guest_ends_at_its_cpu_limit() {
 #[test]
 fn a_loop_of_host_calls_ends_at_its_cpu_limit() {
     ends(&serving(&guest("poll_loop"), CPU), "", 502, "cpu_limit");
+    ends(&serving(&guest("pipes_p3"), CPU), "?do=forever", 502, "cpu_limit");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! A component that was lowered answers as it would have as a component, and one that cannot be lowered stays one.
 //! Must never compare a server with itself: one of the two lowers nothing.
 
-use super::support::{Answer, Config, Raw, Server, guest, sample, wat};
+use super::support::{Answer, Config, Raw, Server, get, guest, sample, wat};
 
 /// Programs that the host has linked, in this form.
 fn linked(server: &Server, form: &str) -> f64 {
@@ -124,6 +124,11 @@ const ASKED: &[(&str, &[&str])] = &[
             "GET /?do=across",
             "GET /?do=cancelled",
             "GET /?do=sent",
+            "GET /?do=status",
+            "POST /?do=forward|it goes past the guest",
+            "GET /?do=forward",
+            "HEAD /?do=nobody",
+            "GET /?do=nobody",
         ],
     ),
 ];
@@ -174,7 +179,7 @@ fn bodies_go_through_a_lowered_guest_of_0_3_as_they_do_through_a_component() {
     }
     let (form, never) = (linked(&lowered, "lowered"), linked(&component, "lowered"));
     assert!(form > 0.0 && never == 0.0);
-    for target in ["/?do=echo", "/?do=gather"] {
+    for target in ["/?do=echo", "/?do=gather", "/?do=forward"] {
         let [one, other] = [&lowered, &component].map(|server| {
             let answer = in_pieces(server, "pipes", target).expect("an answer");
             assert!(answer.whole, "{answer:?}");
@@ -185,6 +190,11 @@ fn bodies_go_through_a_lowered_guest_of_0_3_as_they_do_through_a_component() {
     }
     let answer = in_pieces(&lowered, "pipes", "/?do=echo").expect("an answer");
     assert_eq!((answer.text().len(), answer.trailer("x-tail")), (75_660, "yes"));
+    // An answer is whole when it has been taken, whatever its guest goes on with.
+    for server in [&lowered, &component] {
+        let answer = get(server.ingress, "/default/pipes/?do=restless");
+        assert_eq!((answer.status, answer.text().as_str(), answer.whole), (203, "whole", true));
+    }
     // What breaks off does so for the same reason, whoever of the two sees it first.
     for (target, code) in [("/?do=short", "bad_response"), ("/?do=long", "bad_response"), ("/?do=broken", "")]
     {
@@ -209,7 +219,12 @@ fn an_instance_of_a_lowered_guest_is_put_back_and_answers_the_same() {
         server.deploy(&name.replace('_', "-"), &guest(name));
     }
     server.optimised();
-    for target in ["/default/ok/", "/default/many-p3/?do=ok", "/default/pipes-p3/?do=across"] {
+    for target in [
+        "/default/ok/",
+        "/default/many-p3/?do=ok",
+        "/default/pipes-p3/?do=across",
+        "/default/pipes-p3/?do=forward",
+    ] {
         let mut raw = Raw::connect(server.ingress);
         let mut put_back = 0;
         for _ in 0..200 {

@@ -116,9 +116,9 @@ fn wasi(grant: &Grant, meter: &Arc<Meter>) -> WasiCtx {
 /// wasmtime drops this before it frees the instance's slot: a panic that got through would cost the slot for good.
 impl Drop for HostState {
     fn drop(&mut self) {
-        // Everything with a destructor of its own that a guest was handed stands in the table.
-        let table = std::mem::take(&mut self.table);
-        if catch_unwind(AssertUnwindSafe(|| drop(table))).is_err() {
+        // Everything with a destructor of its own that a guest was handed stands in one of these.
+        let gone = (std::mem::take(&mut self.table), std::mem::take(&mut self.lowered));
+        if catch_unwind(AssertUnwindSafe(|| drop(gone))).is_err() {
             tracing::error!("a destructor panicked");
         }
     }

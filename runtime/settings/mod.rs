@@ -50,7 +50,7 @@ pub struct Settings {
     pub quotas: Quotas,
     /// When a version that fails is left alone.
     pub breaker: Rules,
-    /// Whether a component of wasi:http 0.2 is made one module that calls the host directly, where that can be done.
+    /// Whether a component is made one module that calls the host directly, where that can be done.
     pub lower_components: bool,
 }
 

@@ -2,10 +2,10 @@
 //! nobody waits for it any more. Must never go on with a guest that has said something that makes no sense.
 
 use std::pin::Pin;
-use std::task::Poll;
+use std::task::{Context, Poll};
 
 use http::Request;
-use tokio::sync::oneshot;
+use tokio::sync::oneshot::{self, error::TryRecvError};
 use wasmtime::{Memory, Result, Store, Trap, TypedFunc, bail};
 use wasmtime_wasi_http::WasiBody;
 
@@ -29,11 +29,14 @@ pub(super) struct Calling<'g> {
     pub(super) sent: Option<oneshot::Receiver<()>>,
 }
 
+/// Steps of a guest whose answer has been taken: enough to clean up.
+const AFTER: u32 = 64;
+
 impl Calling<'_> {
-    /// Runs the guest until it ends, or its answer has been taken and it waits.
+    /// Runs the guest until it ends, or its answer has been taken and it does not end soon.
     pub(super) async fn run(self, store: &mut Store<HostState>, request: Request<WasiBody>) -> Result<()> {
-        let Self { memory, handle, callback, head, mut sent } = self;
-        let (mut head, mut is_taken) = (Some(head), false);
+        let Self { memory, handle, callback, head, sent } = self;
+        let (mut head, mut taken, mut after) = (Some(head), Taken { is_taken: false, sent }, AFTER);
         let request = store.data_mut().lowered_begin(request)?;
         let mut said = handle.call_async(&mut *store, request).await?;
         loop {
@@ -41,24 +44,28 @@ impl Calling<'_> {
                 && let Some(head) = head.take()
             {
                 // Without anybody who listens the client has left, and nobody waits for the body.
-                is_taken = head.send(answer).is_err();
+                taken.is_taken = head.send(answer).is_err();
+            }
+            if taken.now() {
+                after -= 1;
             }
             let event = match said & 0xf {
                 EXIT => {
                     store.data_mut().lowered_end()?;
                     // What it left half written goes out, as long as somebody takes it.
-                    let mut rest = Waiting { memory, set: None, sent: &mut sent, is_taken };
+                    let mut rest = Waiting { memory, set: None, taken: &mut taken };
                     return std::future::poll_fn(|cx| rest.poll(store, cx)).await.map(drop);
                 }
+                // It still runs, and will not be called again.
+                _ if after == 0 => return Ok(()),
                 YIELD => {
                     tokio::task::yield_now().await;
                     NOTHING
                 }
                 WAIT => {
-                    let mut waiting = Waiting { memory, set: Some(said >> 4), sent: &mut sent, is_taken };
+                    let mut waiting = Waiting { memory, set: Some(said >> 4), taken: &mut taken };
                     match std::future::poll_fn(|cx| waiting.poll(store, cx)).await? {
                         Some(event) => event,
-                        // It still runs, and will not be called again.
                         None => return Ok(()),
                     }
                 }
@@ -69,39 +76,42 @@ impl Calling<'_> {
     }
 }
 
+/// Whether the answer has been taken, all of it.
+struct Taken {
+    is_taken: bool,
+    sent: Option<oneshot::Receiver<()>>,
+}
+
+impl Taken {
+    fn now(&mut self) -> bool {
+        let is_over = |sent: &mut oneshot::Receiver<()>| !matches!(sent.try_recv(), Err(TryRecvError::Empty));
+        self.is_taken |= self.sent.as_mut().is_some_and(is_over);
+        self.is_taken
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> bool {
+        self.is_taken =
+            self.is_taken || self.sent.as_mut().is_some_and(|sent| Pin::new(sent).poll(cx).is_ready());
+        self.is_taken
+    }
+}
+
 /// A guest that waits.
-struct Waiting<'s> {
+struct Waiting<'t> {
     memory: Memory,
     /// What it waits for; one that has ended waits for nothing.
     set: Option<u32>,
-    sent: &'s mut Option<oneshot::Receiver<()>>,
-    is_taken: bool,
+    taken: &'t mut Taken,
 }
 
 impl Waiting<'_> {
-    /// What has happened; nothing if the answer has been taken first.
-    fn poll(
-        &mut self,
-        store: &mut Store<HostState>,
-        cx: &mut std::task::Context<'_>,
-    ) -> Poll<Result<Option<Event>>> {
+    /// What has happened; nothing if the answer has been taken before anything did.
+    fn poll(&mut self, store: &mut Store<HostState>, cx: &mut Context<'_>) -> Poll<Result<Option<Event>>> {
         let (memory, state) = self.memory.data_and_store_mut(&mut *store);
-        match self.set {
-            Some(set) => {
-                if let Poll::Ready(event) = state.lowered_event(memory, set, cx) {
-                    return Poll::Ready(event.map(Some));
-                }
-            }
-            None => {
-                if let Poll::Ready(rest) = state.lowered_rest(memory, cx) {
-                    return Poll::Ready(rest.map(|()| None));
-                }
-            }
-        }
-        let is_over = self.sent.as_mut().is_some_and(|sent| Pin::new(sent).poll(cx).is_ready());
-        if self.is_taken || is_over {
-            return Poll::Ready(Ok(None));
-        }
-        Poll::Pending
+        let polled = match self.set {
+            Some(set) => state.lowered_event(memory, set, cx).map(|event| event.map(Some)),
+            None => state.lowered_rest(memory, cx).map(|rest| rest.map(|()| None)),
+        };
+        if polled.is_pending() && self.taken.poll(cx) { Poll::Ready(Ok(None)) } else { polled }
     }
 }

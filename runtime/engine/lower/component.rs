@@ -48,6 +48,8 @@ pub(super) enum Type<'a> {
     Export(Place<'a>),
     /// A stream of bytes.
     Bytes,
+    /// A future of something that has a type of its own, as those of `wasi:http` have.
+    Value,
     Other,
 }
 
@@ -172,6 +174,9 @@ impl<'a> Component<'a> {
         self.types.push(match ty {
             ComponentType::Resource { .. } => return Err(Why::Shape("resources of its own")),
             ComponentType::Defined(ComponentDefinedType::Stream(Some(BYTE))) => Type::Bytes,
+            ComponentType::Defined(ComponentDefinedType::Future(Some(ComponentValType::Type(_)))) => {
+                Type::Value
+            }
             ComponentType::Instance(declarations) => {
                 let function = |declaration: &InstanceTypeDeclaration<'a>| match declaration {
                     InstanceTypeDeclaration::Export { name, ty: ComponentTypeRef::Func(_) } => {
@@ -276,6 +281,7 @@ impl Component<'_> {
             Options::read(options).and_then(|read| if read.is_async { Ok(read) } else { Err(UNKNOWN) })
         };
         let bytes = |ty: u32| matches!(self.types.get(ty as usize), Some(Type::Bytes));
+        let value = |ty: u32| matches!(self.types.get(ty as usize), Some(Type::Value));
         Ok(match function {
             F::ContextGet { ty: ValType::I32, slot: 0 } => ("context.get-0", plain),
             F::ContextGet { ty: ValType::I32, slot: 1 } => ("context.get-1", plain),
@@ -298,13 +304,13 @@ impl Component<'_> {
             F::StreamCancelWrite { ty, .. } if bytes(*ty) => ("stream.cancel-write", plain),
             F::StreamDropReadable { ty } if bytes(*ty) => ("stream.drop-readable", plain),
             F::StreamDropWritable { ty } if bytes(*ty) => ("stream.drop-writable", plain),
-            F::FutureNew { .. } => ("future.new", plain),
-            F::FutureRead { options, .. } => ("future.read", read(options)?),
-            F::FutureWrite { options, .. } => ("future.write", read(options)?),
-            F::FutureCancelRead { .. } => ("future.cancel-read", plain),
-            F::FutureCancelWrite { .. } => ("future.cancel-write", plain),
-            F::FutureDropReadable { .. } => ("future.drop-readable", plain),
-            F::FutureDropWritable { .. } => ("future.drop-writable", plain),
+            F::FutureNew { ty, .. } if value(*ty) => ("future.new", plain),
+            F::FutureRead { ty, options } if value(*ty) => ("future.read", read(options)?),
+            F::FutureWrite { ty, options } if value(*ty) => ("future.write", read(options)?),
+            F::FutureCancelRead { ty, .. } if value(*ty) => ("future.cancel-read", plain),
+            F::FutureCancelWrite { ty, .. } if value(*ty) => ("future.cancel-write", plain),
+            F::FutureDropReadable { ty, .. } if value(*ty) => ("future.drop-readable", plain),
+            F::FutureDropWritable { ty, .. } if value(*ty) => ("future.drop-writable", plain),
             _ => return Err(UNKNOWN),
         })
     }

@@ -23,11 +23,10 @@ use wasmtime_wasi_http::WasiBody;
 use crate::host::HostState;
 use crate::model::limits;
 pub(super) use builtins::BUILTINS;
-use carrier::Feeder;
 pub(super) use fields::FIELDS;
 pub(super) use http::{CLOCKS, RETURN, TYPES};
 use incoming::Incoming;
-use pipe::{Done, Peer, Pipe};
+use pipe::{Done, Peer, Pipe, Verdict};
 use running::Running;
 
 /// What a guest answers.
@@ -64,8 +63,10 @@ pub(super) struct Tasks {
     stage: Stage,
     incoming: Incoming,
     answer: Option<Answer>,
-    /// Of the response that was returned: what feeds its body, to know whether that went well.
-    sent: Option<Feeder>,
+    /// Numbers requests and responses, so that none is taken for another one.
+    count: u64,
+    /// Of the request that is being answered.
+    request: u64,
 }
 
 /// How far the guest is with a request.
@@ -115,12 +116,28 @@ impl Tasks {
             && self.pipes.iter().all(Option::is_none)
     }
 
-    /// A request comes.
-    fn begin(&mut self, body: WasiBody) {
+    /// A request comes: its number. What is left of the one before stands for nothing any more.
+    fn begin(&mut self, body: WasiBody) -> u64 {
         self.context = [0; 2];
         self.stage = Stage::Asked;
-        self.incoming = Incoming::new(body);
-        (self.answer, self.sent) = (None, None);
+        (self.incoming, self.answer) = (Incoming::new(body), None);
+        for pipe in self.pipes.iter_mut().flatten() {
+            for end in [&mut pipe.reader, &mut pipe.writer] {
+                if !matches!(end, Peer::Guest(_) | Peer::Held) {
+                    *end = Peer::Gone;
+                }
+            }
+        }
+        for pipe in &mut self.pipes {
+            *pipe = pipe.take().filter(|pipe| !pipe.is_over());
+        }
+        self.request = self.number();
+        self.request
+    }
+
+    fn number(&mut self) -> u64 {
+        self.count += 1;
+        self.count
     }
 
     /// The guest has ended.
@@ -129,8 +146,16 @@ impl Tasks {
             bail!(Trap::NoAsyncResult);
         }
         self.stage = Stage::Idle;
-        (self.incoming, self.sent) = (Incoming::default(), None);
+        self.incoming.close();
         Ok(())
+    }
+
+    /// Tells how it went with a response to whoever may ask.
+    fn settle(&mut self, response: u64, verdict: Verdict) {
+        let is_it = |pipe: &&mut Pipe| matches!(pipe.writer, Peer::Sent(number, _) if number == response);
+        if let Some(pipe) = self.pipes.iter_mut().flatten().find(is_it) {
+            pipe.writer = Peer::Sent(response, verdict);
+        }
     }
 
     fn insert(&mut self, slot: Slot) -> Result<u32> {
@@ -298,14 +323,12 @@ impl HostState {
         let is_sending = |pipe: &Pipe| {
             matches!(pipe.reader, Peer::Body(_) | Peer::Trailers(_)) && !matches!(pipe.writer, Peer::Gone)
         };
-        if !self.lowered.tasks.pipes.iter().flatten().any(is_sending) {
-            return Poll::Ready(Ok(()));
+        if let Err(error) = Running::of(memory, self, cx.waker()).progress() {
+            return Poll::Ready(Err(error));
         }
-        match Running::of(memory, self, cx.waker()).progress() {
-            Err(error) => Poll::Ready(Err(error)),
-            // An end that the guest never dropped is open as long as the instance is there.
-            Ok(()) => Poll::Pending,
-        }
+        // An end that the guest never dropped is open as long as the instance is there.
+        let is_sending = self.lowered.tasks.pipes.iter().flatten().any(is_sending);
+        if is_sending { Poll::Pending } else { Poll::Ready(Ok(())) }
     }
 
     /// What happened to anything in a set that the guest waits for.

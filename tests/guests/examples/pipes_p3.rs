@@ -1,5 +1,6 @@
 //! wasi:http 0.3 and what goes through streams and futures; each behaviour is a word in `?do=`: `echo`, `gather`, `head`,
-//! `big`, `short`, `long`, `trailers`, `broken`, `sent`, `across`, `cancelled`, `unread`, `dropped`, `late`, `turns`. It must
+//! `big`, `short`, `long`, `trailers`, `broken`, `sent`, `across`, `cancelled`, `unread`, `dropped`, `late`, `turns`, `forever`,
+//! `forward`, `nobody`, `restless`, `status`. It must
 //! never trap by itself: an answer that breaks off is the host's doing.
 
 use core::future::Future as _;
@@ -9,7 +10,7 @@ use core::task::Poll;
 use wasip3::clocks::monotonic_clock::wait_for;
 use wasip3::exports::http::handler::Guest;
 use wasip3::http::types::{ErrorCode, Fields, Request, Response, Trailers};
-use wasip3::wit_bindgen::{self, StreamReader, StreamResult};
+use wasip3::wit_bindgen::{self, FutureReader, StreamReader, StreamResult};
 use wasip3::{wit_future, wit_stream};
 
 struct Pipes;
@@ -33,7 +34,18 @@ impl Guest for Pipes {
                 drop(request);
                 return Ok(answer("unread".to_owned(), &[]));
             }
-            "dropped" => drop(answer("never seen".to_owned(), &[])),
+            "dropped" => {
+                let (never, sent) = response("never seen".to_owned(), &[]);
+                drop(never);
+                sent.await.expect("nobody failed to send it");
+            }
+            "forward" | "nobody" | "restless" => return Ok(other(what, request)),
+            "status" => {
+                let response = answer("a status".to_owned(), &[]);
+                let refused = [600, 999, 99, 1_000].map(|code| response.set_status_code(code).is_err());
+                assert_eq!(refused, [true; 4]);
+                return Ok(response);
+            }
             "late" => {
                 wait_for(3_000_000).await;
                 wait_for(0).await;
@@ -43,6 +55,9 @@ impl Guest for Pipes {
                     wit_bindgen::yield_async().await;
                 }
             }
+            "forever" => loop {
+                wit_bindgen::yield_async().await;
+            },
             "across" => return Ok(answer(across().await, &[])),
             "cancelled" => return Ok(answer(cancelled(), &[])),
             "sent" => return Ok(sent()),
@@ -73,14 +88,42 @@ fn tail(name: &str, value: &str) -> Trailers {
 }
 
 fn answer(text: String, head: &[(&str, &str)]) -> Response {
+    response(text, head).0
+}
+
+fn response(text: String, head: &[(&str, &str)]) -> (Response, FutureReader<Result<(), ErrorCode>>) {
     let (mut body, read) = wit_stream::new();
     let (_, trailers) = wit_future::new(|| Ok(None));
-    let (response, _) = Response::new(fields(head), Some(read), trailers);
+    let (response, sent) = Response::new(fields(head), Some(read), trailers);
     response.set_status_code(203).expect("a status");
     wit_bindgen::spawn_local(async move {
         let _ = body.write_all(text.into_bytes()).await;
     });
-    response
+    (response, sent)
+}
+
+/// Answers that this guest does not write by itself, or after which it goes on.
+fn other(what: &str, request: Request) -> Response {
+    match what {
+        "forward" => {
+            let (_, result) = wit_future::new(|| Ok(()));
+            let (body, trailers) = Request::consume_body(request, result);
+            Response::new(fields(&[("trailer", "x-tail")]), Some(body), trailers).0
+        }
+        "nobody" => {
+            let (_, trailers) = wit_future::new(|| Ok(None));
+            Response::new(fields(&[("content-length", "5")]), None, trailers).0
+        }
+        _ => {
+            let response = answer("whole".to_owned(), &[("content-length", "5")]);
+            wit_bindgen::spawn_local(async {
+                loop {
+                    wit_bindgen::yield_async().await;
+                }
+            });
+            response
+        }
+    }
 }
 
 fn ends(end: Result<Option<Trailers>, ErrorCode>) -> Response {

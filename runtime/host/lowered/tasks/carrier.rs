@@ -14,12 +14,8 @@ use wasmtime_wasi_http::Error as HttpError;
 const PIECE: usize = 64 << 10;
 
 /// The guest's end.
-pub(super) struct Feeder {
-    carried: Arc<Mutex<Carried>>,
-    /// Bytes that the response declared, and that it has sent.
-    declared: Option<u64>,
-    sent: u64,
-}
+#[derive(Clone)]
+pub(super) struct Feeder(Arc<Mutex<Carried>>);
 
 /// The end of whoever sends it.
 pub(super) struct Outgoing {
@@ -31,6 +27,9 @@ pub(super) struct Outgoing {
 /// What is on its way.
 #[derive(Default)]
 struct Carried {
+    /// Bytes that the response declared, and that the guest has written.
+    declared: Option<u64>,
+    written: u64,
     piece: Option<Bytes>,
     /// Why no more will come; taken by whoever is told.
     failed: Option<HttpError>,
@@ -48,6 +47,8 @@ enum Trailers {
     #[default]
     Awaited,
     There(HeaderMap),
+    /// The body is to break off where it ends.
+    Failed(HttpError),
     /// There are none, or they were taken.
     Over,
 }
@@ -67,22 +68,21 @@ fn lock(carried: &Mutex<Carried>) -> MutexGuard<'_, Carried> {
 
 /// A body, and what feeds it.
 pub(super) fn carrier(declared: Option<u64>) -> (Feeder, Outgoing) {
-    let carried = Arc::<Mutex<Carried>>::default();
-    (Feeder { carried: carried.clone(), declared, sent: 0 }, Outgoing { carried, left: declared })
+    let carried = Arc::new(Mutex::new(Carried { declared, ..Carried::default() }));
+    (Feeder(carried.clone()), Outgoing { carried, left: declared })
 }
 
-impl Carried {
-    fn more(&mut self) {
-        if let Some(waker) = self.for_more.take() {
-            waker.wake();
-        }
+/// Wakes whoever waits, with nothing locked: what a waker does is not known here.
+fn wake(waker: Option<Waker>) {
+    if let Some(waker) = waker {
+        waker.wake();
     }
 }
 
 impl Feeder {
     /// Takes of these bytes what there is room for.
-    pub(super) fn take(&mut self, bytes: &[u8], cx: &mut Context<'_>) -> Poll<Taken> {
-        let mut carried = lock(&self.carried);
+    pub(super) fn take(&self, bytes: &[u8], cx: &mut Context<'_>) -> Poll<Taken> {
+        let mut carried = lock(&self.0);
         if carried.is_gone || carried.failed.is_some() {
             return Poll::Ready(Taken::Gone);
         }
@@ -91,54 +91,60 @@ impl Feeder {
             return Poll::Pending;
         }
         let bytes = bytes.get(..PIECE).unwrap_or(bytes);
-        let sent = self.sent.saturating_add(bytes.len() as u64);
-        if self.declared.is_some_and(|declared| sent > declared) {
-            carried.failed = Some(HttpError::HttpResponseBodySize(Some(sent)));
-            carried.more();
+        let written = carried.written.saturating_add(bytes.len() as u64);
+        if carried.declared.is_some_and(|declared| written > declared) {
+            carried.written = written;
+            carried.failed = Some(HttpError::HttpResponseBodySize(Some(written)));
+            let waker = carried.for_more.take();
+            drop(carried);
+            wake(waker);
             return Poll::Ready(Taken::Gone);
         }
-        self.sent = sent;
+        carried.written = written;
         if !bytes.is_empty() {
             carried.piece = Some(Bytes::copy_from_slice(bytes));
-            carried.more();
+            let waker = carried.for_more.take();
+            drop(carried);
+            wake(waker);
         }
         Poll::Ready(Taken::Bytes(bytes.len()))
     }
 
     /// The guest writes no more.
-    pub(super) fn close(&mut self) {
-        let mut carried = lock(&self.carried);
-        let is_short = self.declared.is_some_and(|declared| self.sent != declared);
+    pub(super) fn close(&self) {
+        let mut carried = lock(&self.0);
+        let written = carried.written;
+        let is_short = carried.declared.is_some_and(|declared| written < declared);
         if is_short && !carried.is_gone && carried.failed.is_none() {
-            carried.failed = Some(HttpError::HttpResponseBodySize(Some(self.sent)));
+            carried.failed = Some(HttpError::HttpResponseBodySize(Some(written)));
         }
         carried.is_closed = true;
-        carried.more();
+        let waker = carried.for_more.take();
+        drop(carried);
+        wake(waker);
     }
 
     /// What comes after the body, or why it fails there.
     pub(super) fn trailers(&self, trailers: Result<Option<HeaderMap>, HttpError>) {
-        let mut carried = lock(&self.carried);
+        let mut carried = lock(&self.0);
         match trailers {
             Ok(Some(trailers)) => carried.trailers = Trailers::There(trailers),
             Ok(None) => carried.trailers = Trailers::Over,
-            Err(error) => carried.failed = carried.failed.take().or(Some(error)),
+            Err(error) => carried.trailers = Trailers::Failed(error),
         }
-        carried.more();
+        let waker = carried.for_more.take();
+        drop(carried);
+        wake(waker);
     }
 
-    /// Another hand on the same body, for its trailers.
-    pub(super) fn again(&self) -> Self {
-        Self { carried: self.carried.clone(), declared: None, sent: 0 }
-    }
-
-    /// Whether the guest was told, or would be, that it sent too much or too little; `None` while that is open.
-    pub(super) fn verdict(&self, is_over: bool) -> Option<Result<(), u64>> {
-        match self.declared {
-            None => Some(Ok(())),
-            Some(declared) if self.sent == declared => Some(Ok(())),
-            Some(_) if is_over => Some(Err(self.sent)),
-            Some(_) => None,
+    /// Whether the guest wrote what it had declared, or how much instead; `None` while that is open.
+    pub(super) fn verdict(&self) -> Option<Result<(), u64>> {
+        let carried = lock(&self.0);
+        match carried.declared {
+            Some(declared) if carried.written > declared => Some(Err(carried.written)),
+            Some(_) if !carried.is_closed && !carried.is_gone => None,
+            Some(declared) if carried.written < declared && !carried.is_gone => Some(Err(carried.written)),
+            _ => Some(Ok(())),
         }
     }
 }
@@ -147,10 +153,10 @@ impl Drop for Outgoing {
     fn drop(&mut self) {
         let mut carried = lock(&self.carried);
         carried.is_gone = true;
-        carried.piece = None;
-        if let Some(waker) = carried.for_room.take() {
-            waker.wake();
-        }
+        let (piece, waker) = (carried.piece.take(), carried.for_room.take());
+        drop(carried);
+        drop(piece);
+        wake(waker);
     }
 }
 
@@ -163,11 +169,12 @@ impl Body for Outgoing {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, HttpError>>> {
         let carried = self.carried.clone();
-        let mut carried = lock(&carried);
+        let mut guard = lock(&carried);
+        let carried = &mut *guard;
         if let Some(piece) = carried.piece.take() {
-            if let Some(waker) = carried.for_room.take() {
-                waker.wake();
-            }
+            let waker = carried.for_room.take();
+            drop(guard);
+            wake(waker);
             if let Some(left) = &mut self.left {
                 *left = left.saturating_sub(piece.len() as u64);
             }
@@ -177,9 +184,13 @@ impl Body for Outgoing {
             carried.is_gone = true;
             return Poll::Ready(Some(Err(error)));
         }
-        if carried.is_closed || carried.is_gone {
+        if carried.is_gone {
+            return Poll::Ready(None);
+        }
+        if carried.is_closed {
             match std::mem::replace(&mut carried.trailers, Trailers::Over) {
                 Trailers::There(trailers) => return Poll::Ready(Some(Ok(Frame::trailers(trailers)))),
+                Trailers::Failed(error) => return Poll::Ready(Some(Err(error))),
                 Trailers::Over => return Poll::Ready(None),
                 Trailers::Awaited => carried.trailers = Trailers::Awaited,
             }

@@ -2,6 +2,7 @@
 //! other needs them. Must never let a guest send what the host keeps for itself: fields are checked as everywhere.
 
 use ::http::{HeaderMap, Method, StatusCode, header};
+use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use wasmtime::component::Resource;
 use wasmtime::{Result, Trap, bail};
@@ -11,7 +12,8 @@ use wasmtime_wasi_http::{FieldMap, WasiBody};
 
 use super::builtins::running;
 use super::carrier::carrier;
-use super::pipe::{Peer, Pipe};
+use super::incoming::Forwarded;
+use super::pipe::{Peer, Pipe, Verdict};
 use super::{Answer, Running, Stage, Tasks};
 use crate::host::HostState;
 use crate::host::lowered::abi::{Caller, Guest, borrow, handle, is_second, low_u16, own};
@@ -23,14 +25,26 @@ use crate::host::lowered::table::{Function, function};
 struct Request {
     head: ::http::request::Parts,
     fields: FieldMap,
+    number: u64,
 }
 
 /// A response that the guest has made.
 struct Response {
     status: StatusCode,
     fields: FieldMap,
-    contents: Option<usize>,
-    trailers: usize,
+    contents: Contents,
+    /// The pipe of what comes after its body, if the guest has a say in that.
+    trailers: Option<usize>,
+    number: u64,
+}
+
+/// What a response's body is made of.
+enum Contents {
+    None,
+    /// What the guest writes.
+    Pipe(usize),
+    /// What is left of the request's body.
+    Request(Bytes, Option<WasiBody>),
 }
 
 pub(in crate::host::lowered) const CLOCKS: &[Function] = &[
@@ -81,8 +95,10 @@ pub(in crate::host::lowered) const TYPES: &[Function] = &[
     }),
     function("[resource-drop]request", |slot| {
         slot.one(|state, it| {
-            state.table.delete::<Request>(own(it)?)?;
-            state.lowered.tasks.incoming.close();
+            let request: Request = state.table.delete(own(it)?)?;
+            if request.number == state.lowered.tasks.request {
+                state.lowered.tasks.incoming.close();
+            }
             Ok(())
         })
     }),
@@ -107,7 +123,10 @@ pub(in crate::host::lowered) const TYPES: &[Function] = &[
     function("[method]response.set-status-code", |slot| {
         slot.sync(|mut caller: Caller<'_>, this: u32, status: u32| -> Result<u32> {
             let response = caller.data_mut().table.get_mut::<Response>(&borrow(this)?)?;
-            let Ok(status) = StatusCode::from_u16(low_u16(status)) else { return Ok(1) };
+            let status = low_u16(status);
+            let Some(status) = StatusCode::from_u16(status).ok().filter(|_| status < 600) else {
+                return Ok(1);
+            };
             response.status = status;
             Ok(0)
         })
@@ -122,9 +141,14 @@ pub(in crate::host::lowered) const TYPES: &[Function] = &[
         slot.sync(|mut caller: Caller<'_>, it: u32| {
             running(&mut caller, |running| {
                 let response: Response = running.table.delete(own(it)?)?;
-                for pipe in response.contents.into_iter().chain([response.trailers]) {
-                    running.close(pipe, false)?;
+                if let Contents::Pipe(contents) = response.contents {
+                    running.close(contents, false)?;
                 }
+                if let Some(trailers) = response.trailers {
+                    running.close(trailers, false)?;
+                }
+                // Nobody failed to send it.
+                running.tasks.settle(response.number, Verdict::Well);
                 Ok(())
             })
         })
@@ -166,36 +190,44 @@ fn answered(tasks: &mut Tasks, answer: Answer) -> Result<()> {
 
 /// The guest has answered with this response: its body goes out from now on.
 fn respond(running: &mut Running<'_, '_>, response: u32) -> Result<()> {
-    let Response { status, fields, contents, trailers } = running.table.delete(own(response)?)?;
+    let Response { status, fields, contents, trailers, number } = running.table.delete(own(response)?)?;
     let fields = HeaderMap::from(fields);
     let declared =
         fields.get(header::CONTENT_LENGTH).map(|value| -> Result<u64> { Ok(value.to_str()?.parse()?) });
-    let (mut feeder, outgoing) = carrier(declared.transpose()?);
-    let mut response = ::http::Response::new(outgoing.boxed_unsync());
+    let declared = declared.transpose()?;
+    // Without contents the length is that of what would be there otherwise.
+    let is_piped = matches!(contents, Contents::Pipe(_));
+    let (feeder, outgoing) = carrier(declared.filter(|_| is_piped));
+    let is_open = is_piped && declared.is_some();
+    running.tasks.settle(number, if is_open { Verdict::Of(feeder.clone()) } else { Verdict::Well });
+    if let Some(trailers) = trailers {
+        running.tasks.pipe(trailers)?.reader = Peer::Trailers(feeder.clone());
+    }
+    let (piped, body) = match contents {
+        Contents::None => (None, outgoing.boxed_unsync()),
+        Contents::Pipe(contents) => (Some(contents), outgoing.boxed_unsync()),
+        Contents::Request(left, body) => (None, Forwarded::new((left, body), declared).boxed_unsync()),
+    };
+    let mut response = ::http::Response::new(body);
     *response.status_mut() = status;
     *response.headers_mut() = fields;
     answered(running.tasks, Ok(response))?;
-    running.tasks.pipe(trailers)?.reader = Peer::Trailers(feeder.again());
-    if let Some(contents) = contents {
-        let pipe = running.tasks.pipe(contents)?;
-        if let Peer::Gone = pipe.writer {
-            feeder.close();
-            running.tasks.sent = Some(feeder.again());
-            running.close(contents, false)?;
-        } else {
-            running.tasks.sent = Some(feeder.again());
-            pipe_of(running.tasks, contents)?.reader = Peer::Body(feeder);
+    match piped {
+        Some(contents) if !matches!(running.tasks.pipe(contents)?.writer, Peer::Gone) => {
+            running.tasks.pipe(contents)?.reader = Peer::Body(feeder);
             running.step(contents)?;
         }
-    } else {
-        feeder.close();
-        running.tasks.sent = Some(feeder);
+        // Nothing will be written.
+        Some(contents) => {
+            feeder.close();
+            running.close(contents, false)?;
+        }
+        None => feeder.close(),
     }
-    running.step(trailers)
-}
-
-fn pipe_of(tasks: &mut Tasks, pipe: usize) -> Result<&mut Pipe> {
-    tasks.pipe(pipe)
+    if let Some(trailers) = trailers {
+        running.step(trailers)?;
+    }
+    Ok(())
 }
 
 /// A response, and the future that tells whether it was sent.
@@ -208,21 +240,49 @@ fn new_response(
     let mut fields: FieldMap = running.table.delete(own(fields)?)?;
     fields.set_immutable();
     let contents = contents.map(|contents| running.tasks.take(contents, false)).transpose()?;
-    let trailers = running.tasks.take(trailers, true)?;
-    let response = Response { status: StatusCode::OK, fields, contents, trailers };
+    let mut trailers = Some(running.tasks.take(trailers, true)?);
+    let contents = match contents {
+        None => Contents::None,
+        // A request's body goes past the guest, with what comes after it.
+        Some(contents) if matches!(running.tasks.pipe(contents)?.writer, Peer::Request) => {
+            let (left, body) = running.tasks.incoming.forward();
+            running.close(contents, false)?;
+            if let Some(trailers) = trailers.take() {
+                running.close(trailers, false)?;
+            }
+            Contents::Request(left, body)
+        }
+        Some(contents) => Contents::Pipe(contents),
+    };
+    if let Some(trailers) = trailers
+        && let Peer::Sent(..) = running.tasks.pipe(trailers)?.writer
+    {
+        bail!("future or stream payload types differ");
+    }
+    let number = running.tasks.number();
+    let response = Response { status: StatusCode::OK, fields, contents, trailers, number };
     let response = running.table.push(response)?;
-    let sent = running.tasks.push(Pipe::new(true, Peer::Held, Peer::Sent));
+    let sent = running.tasks.push(Pipe::new(true, Peer::Held, Peer::Sent(number, Verdict::Open)));
     Ok((handle(&response), running.tasks.give(sent, false)?))
 }
 
 /// The stream of a request's body, and the future of what comes after it.
 fn consume_body(running: &mut Running<'_, '_>, this: u32, result: u32) -> Result<(u32, u32)> {
-    running.table.delete::<Request>(own(this)?)?;
+    let request: Request = running.table.delete(own(this)?)?;
     let result = running.tasks.take(result, true)?;
-    running.tasks.pipe(result)?.reader = Peer::Ignored;
-    running.step(result)?;
-    let contents = running.tasks.push(Pipe::new(false, Peer::Held, Peer::Request));
-    let trailers = running.tasks.push(Pipe::new(true, Peer::Held, Peer::RequestTrailers));
+    match running.tasks.pipe(result)?.writer {
+        Peer::Guest(_) => {
+            running.tasks.pipe(result)?.reader = Peer::Ignored;
+            running.step(result)?;
+        }
+        // What the host would tell itself.
+        _ => running.close(result, false)?,
+    }
+    // One that was kept from an earlier call has nothing any more.
+    let is_this = request.number == running.tasks.request;
+    let (body, end) = if is_this { (Peer::Request, Peer::RequestTrailers) } else { (Peer::Gone, Peer::Gone) };
+    let contents = running.tasks.push(Pipe::new(false, Peer::Held, body));
+    let trailers = running.tasks.push(Pipe::new(true, Peer::Held, end));
     Ok((running.tasks.give(contents, false)?, running.tasks.give(trailers, false)?))
 }
 
@@ -290,8 +350,8 @@ impl HostState {
     pub fn lowered_begin(&mut self, request: ::http::Request<WasiBody>) -> Result<u32> {
         let (mut head, body) = request.into_parts();
         let fields = FieldMap::new_immutable(&mut self.hooks, std::mem::take(&mut head.headers));
-        let request: Resource<Request> = self.table.push(Request { head, fields })?;
-        self.lowered.tasks.begin(body);
+        let number = self.lowered.tasks.begin(body);
+        let request: Resource<Request> = self.table.push(Request { head, fields, number })?;
         Ok(handle(&request))
     }
 }

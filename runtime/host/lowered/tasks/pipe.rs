@@ -10,7 +10,7 @@ use super::incoming::Incoming;
 use super::payload;
 use crate::host::lowered::abi::{Range, target};
 
-/// Elements of one operation.
+/// One operation has fewer elements.
 const MOST: u32 = 1 << 28;
 
 /// A stream of bytes, or a future.
@@ -39,9 +39,19 @@ pub(super) enum Peer {
     Request,
     /// Out of which what comes after it.
     RequestTrailers,
-    /// Out of which comes whether the response was sent.
-    Sent,
+    /// Out of which comes whether a response was sent, by the number of that.
+    Sent(u64, Verdict),
     Gone,
+}
+
+/// What is known of how a response's body went.
+pub(super) enum Verdict {
+    /// It was not returned yet.
+    Open,
+    /// There was nothing to go wrong, or nobody asks any more.
+    Well,
+    /// What this fed tells.
+    Of(Feeder),
 }
 
 /// How an operation ended: a code, and how far it came.
@@ -50,6 +60,17 @@ pub(super) enum Done {
     Completed(u32),
     Dropped(u32),
     Cancelled(u32),
+}
+
+impl Verdict {
+    /// Whether it was sent, or how many bytes of it were too many or too few; `None` while that is open.
+    fn told(&self) -> Option<std::result::Result<(), u64>> {
+        match self {
+            Self::Open => None,
+            Self::Well => Some(Ok(())),
+            Self::Of(feeder) => feeder.verdict(),
+        }
+    }
 }
 
 impl Done {
@@ -68,8 +89,6 @@ pub(super) struct Surroundings<'a, 'c, 'w> {
     pub(super) memory: &'a mut [u8],
     pub(super) incoming: &'a mut Incoming,
     pub(super) fields: &'a mut payload::Fields<'c>,
-    /// Whether the response was sent, or how many bytes of it were too many or too few.
-    pub(super) sent: Option<std::result::Result<(), u64>>,
     pub(super) cx: &'a mut Context<'w>,
 }
 
@@ -88,14 +107,16 @@ impl Pipe {
     /// Whether something may happen to it without the guest.
     pub(super) fn is_outside(&self) -> bool {
         let host = |peer: &Peer| !matches!(peer, Peer::Guest(_) | Peer::Held | Peer::Gone);
-        self.write.is_some() && host(&self.reader) || self.read.is_some() && host(&self.writer)
+        self.write.is_some() && host(&self.reader)
+            || self.read.is_some() && host(&self.writer)
+            || host(&self.reader) && host(&self.writer)
     }
 
     /// Takes note of what the guest wants, if it may want that.
     pub(super) fn begin(&mut self, memory: &[u8], range: Range, writes: bool) -> Result<()> {
         let (at, length) = range;
         if !self.is_future {
-            if length > MOST {
+            if length >= MOST {
                 bail!(wasmtime::Trap::StreamOpTooBig);
             }
             let end = u64::from(at) + u64::from(length);
@@ -120,6 +141,13 @@ impl Pipe {
         }
         if let (Some(range), None) = (self.read, written) {
             read = self.read_in(range, around)?;
+        }
+        if let (Peer::RequestTrailers, Peer::Trailers(feeder)) = (&self.writer, &self.reader)
+            && let Some(trailers) = around.incoming.trailers()
+        {
+            // From the request to the response, past the guest.
+            feeder.trailers(trailers);
+            (self.reader, self.writer) = (Peer::Gone, Peer::Gone);
         }
         if let (Some(from), Some(to)) = (self.write, self.read)
             && written.is_none()
@@ -190,7 +218,7 @@ impl Pipe {
                 }
                 None => None,
             },
-            Peer::Sent => match around.sent {
+            Peer::Sent(_, verdict) => match verdict.told() {
                 Some(sent) => {
                     payload::write_sent(around.memory, at, sent)?;
                     Some(Done::Completed(0))

@@ -9,7 +9,7 @@ use wasmtime_wasi_http::WasiHttpHooks;
 
 use super::payload::Fields;
 use super::pipe::{Done, Peer, Pipe, Surroundings};
-use super::{BLOCKED, RETURNED, SUBTASK, Slot, Stage, Tasks};
+use super::{BLOCKED, RETURNED, SUBTASK, Slot, Tasks};
 use crate::host::HostState;
 use crate::host::lowered::abi::Range;
 
@@ -28,29 +28,26 @@ impl<'a, 'w> Running<'a, 'w> {
         Self { tasks: &mut lowered.tasks, memory, table, hooks, cx: Context::from_waker(waker) }
     }
 
-    /// Does what can be done of one pipe.
-    pub(super) fn step(&mut self, index: usize) -> Result<()> {
-        let sent = match &self.tasks.sent {
-            // What was not returned was not sent, and is dropped with its call.
-            None => (self.tasks.stage == Stage::Idle).then_some(Ok(())),
-            Some(feeder) => feeder
-                .verdict(!self.tasks.pipes.iter().flatten().any(|pipe| matches!(pipe.reader, Peer::Body(_)))),
-        };
+    /// Does what can be done of one pipe. Whether anything ended.
+    pub(super) fn step(&mut self, index: usize) -> Result<bool> {
         let Tasks { pipes, incoming, .. } = &mut *self.tasks;
-        let Some(pipe) = pipes.get_mut(index).and_then(Option::as_mut) else { return Ok(()) };
+        let Some(pipe) = pipes.get_mut(index).and_then(Option::as_mut) else { return Ok(false) };
         let mut fields = Fields { table: self.table, hooks: self.hooks };
         let mut around =
-            Surroundings { memory: self.memory, incoming, fields: &mut fields, sent, cx: &mut self.cx };
+            Surroundings { memory: self.memory, incoming, fields: &mut fields, cx: &mut self.cx };
         let (written, read) = pipe.step(&mut around)?;
         let is_future = pipe.is_future;
         let holder = |peer: &Peer| if let Peer::Guest(handle) = peer { Some(*handle) } else { None };
         let (writer, reader) = (holder(&pipe.writer), holder(&pipe.reader));
+        if pipe.is_over() && !pipe.is_outside() {
+            pipes[index] = None;
+        }
         for (done, holder) in [(written, writer), (read, reader)] {
             if let (Some(done), Some(holder)) = (done, holder) {
                 self.tasks.tell(holder, is_future, done);
             }
         }
-        Ok(())
+        Ok(written.is_some() || read.is_some())
     }
 
     /// Begins to read or to write. The code for the guest.
@@ -85,7 +82,9 @@ impl<'a, 'w> Running<'a, 'w> {
             bail!("a read or write is cancelled when none is pending");
         }
         if let Some((_, code)) = self.tasks.told(handle) {
-            return Ok(code);
+            // What a stream had got to when it was cancelled; a future's value and an end stay what they are.
+            let is_cancelled = !is_future && code & 0xf == Done::Completed(0).code();
+            return Ok(if is_cancelled { code | Done::Cancelled(0).code() } else { code });
         }
         let pipe = self.tasks.pipe(end.pipe)?;
         *(if writes { &mut pipe.write } else { &mut pipe.read }) = None;
@@ -127,7 +126,8 @@ impl<'a, 'w> Running<'a, 'w> {
             pipes[index] = None;
             return Ok(());
         }
-        self.step(index)
+        self.step(index)?;
+        Ok(())
     }
 
     /// Lets everything go on that can.
@@ -141,9 +141,14 @@ impl<'a, 'w> Running<'a, 'w> {
                 waitable.event = Some((SUBTASK, RETURNED));
             }
         }
-        for index in 0..self.tasks.pipes.len() {
-            if self.tasks.pipes.get(index).and_then(Option::as_ref).is_some_and(Pipe::is_outside) {
-                self.step(index)?;
+        // What ends one may let another end; each does so once, so that this ends.
+        let mut goes_on = true;
+        while goes_on {
+            goes_on = false;
+            for index in 0..self.tasks.pipes.len() {
+                if self.tasks.pipes.get(index).and_then(Option::as_ref).is_some_and(Pipe::is_outside) {
+                    goes_on |= self.step(index)?;
+                }
             }
         }
         Ok(())

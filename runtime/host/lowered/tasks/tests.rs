@@ -6,7 +6,7 @@ use std::task::Waker;
 use http_body_util::{BodyExt as _, Full};
 use proptest::prelude::*;
 
-use super::carrier::{Taken, carrier};
+use super::carrier::{Feeder, Taken, carrier};
 use super::*;
 use crate::host::lowered::tests::state;
 
@@ -45,7 +45,7 @@ fn body(text: &'static str) -> WasiBody {
     Full::new(text.as_bytes().into()).map_err(|never| match never {}).boxed_unsync()
 }
 
-fn taken(feeder: &mut Feeder, bytes: &[u8]) -> Option<usize> {
+fn taken(feeder: &Feeder, bytes: &[u8]) -> Option<usize> {
     match feeder.take(bytes, &mut Context::from_waker(Waker::noop())) {
         Poll::Ready(Taken::Bytes(count)) => Some(count),
         Poll::Ready(Taken::Gone) => None,
@@ -83,9 +83,9 @@ fn whoever_asks_for_nothing_asks_whether_the_other_one_is_there() {
     let (read, write) = guest.tasks().open(false).unwrap();
     assert_eq!(guest.run(|run| run.operate(write, (0, 0), WRITES)).unwrap(), BLOCKED);
     assert_eq!(guest.run(|run| run.operate(read, (8, 4), STREAM)).unwrap(), BLOCKED);
-    assert_eq!(guest.run(|run| run.cancel(write, WRITES)).unwrap(), 0, "it had ended");
+    assert_eq!(guest.run(|run| run.cancel(write, WRITES)).unwrap(), 2, "it had ended, with nothing");
     assert_eq!(guest.run(|run| run.operate(write, (0, 2), WRITES)).unwrap(), 2 << 4);
-    assert_eq!(guest.run(|run| run.cancel(read, STREAM)).unwrap(), 2 << 4);
+    assert_eq!(guest.run(|run| run.cancel(read, STREAM)).unwrap(), 2 << 4 | 2);
 }
 
 #[test]
@@ -100,7 +100,7 @@ fn what_makes_no_sense_is_an_error() {
     assert!(guest.run(|run| run.operate(read, (0, 1), WRITES)).is_err(), "the other end");
     assert!(guest.run(|run| run.operate(reads_value, (0, 1), STREAM)).is_err(), "a future");
     assert!(guest.run(|run| run.operate(write, (250, 7), WRITES)).is_err(), "beyond the memory");
-    assert!(guest.run(|run| run.operate(write, (0, 1 << 28 | 1), WRITES)).is_err(), "too much");
+    assert!(guest.run(|run| run.operate(write, (0, 1 << 28), WRITES)).is_err(), "too much");
     assert!(guest.run(|run| run.cancel(write, WRITES)).is_err(), "nothing to cancel");
     assert!(guest.run(|run| run.drop_end(writes_value, WRITES_FUTURE)).is_err(), "a future without a value");
     let set = guest.tasks().insert(Slot::Set).unwrap();
@@ -137,25 +137,31 @@ fn a_requests_body_is_read_in_pieces_and_then_its_end() {
 
 #[test]
 fn a_body_carries_one_piece_and_no_more_than_was_declared() {
-    let (mut feeder, mut outgoing) = carrier(Some(4));
-    assert_eq!(taken(&mut feeder, b"abc"), Some(3));
-    assert_eq!(taken(&mut feeder, b"d"), Some(usize::MAX), "one at a time");
+    let (feeder, mut outgoing) = carrier(Some(4));
+    assert_eq!(taken(&feeder, b"abc"), Some(3));
+    assert_eq!(taken(&feeder, b"d"), Some(usize::MAX), "one at a time");
     let now = |outgoing: &mut carrier::Outgoing| futures_util::FutureExt::now_or_never(outgoing.frame());
     assert_eq!(now(&mut outgoing).unwrap().unwrap().unwrap().into_data().unwrap(), "abc");
-    assert_eq!(taken(&mut feeder, b"de"), None, "more than it declared");
+    assert_eq!(taken(&feeder, b"de"), None, "more than it declared");
     assert!(now(&mut outgoing).unwrap().unwrap().is_err());
+    assert_eq!(feeder.verdict(), Some(Err(5)));
 
-    let (mut feeder, mut outgoing) = carrier(None);
-    assert_eq!(taken(&mut feeder, &vec![1; 100_000]), Some(65_536));
+    let (feeder, mut outgoing) = carrier(None);
+    assert_eq!(taken(&feeder, &vec![1; 100_000]), Some(65_536));
     feeder.close();
     assert_eq!(now(&mut outgoing).unwrap().unwrap().unwrap().into_data().unwrap().len(), 65_536);
     assert!(now(&mut outgoing).is_none(), "its trailers are not known");
     feeder.trailers(Ok(None));
     assert!(now(&mut outgoing).unwrap().is_none());
 
-    let (mut feeder, outgoing) = carrier(None);
+    let (feeder, _outgoing) = carrier(Some(2));
+    assert_eq!((taken(&feeder, b"x"), feeder.verdict()), (Some(1), None), "it may go on");
+    feeder.close();
+    assert_eq!(feeder.verdict(), Some(Err(1)));
+
+    let (feeder, outgoing) = carrier(None);
     drop(outgoing);
-    assert_eq!(taken(&mut feeder, b"x"), None, "nobody takes it");
+    assert_eq!(taken(&feeder, b"x"), None, "nobody takes it");
 }
 
 /// What a guest may do, with numbers that may or may not be handles.
