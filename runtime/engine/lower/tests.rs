@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use proptest::prelude::*;
 use wasmparser::{Parser, Payload};
 use wasmtime::{Engine, Extern, Instance, Linker, Memory, Module, Store};
 
@@ -258,6 +259,27 @@ fn what_is_built_otherwise_stays_a_component() {
     assert_eq!(lower(&bytes(&typed)).unwrap_err().to_string(), "it has a function of another type");
     assert!(matches!(lower(b"\0asm\x0d\0\x01\0\xff"), Err(Why::Unreadable(_))));
     assert!(lower(&bytes("(component)")).is_err());
+}
+
+proptest! {
+    #[test]
+    fn bytes_that_were_changed_are_lowered_or_refused_and_never_worse(
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+        cut in prop::option::weighted(0.2, any::<prop::sample::Index>()),
+    ) {
+        let mut bytes = bytes(&text());
+        for (at, byte) in changes {
+            let length = bytes.len();
+            bytes[at.index(length)] = byte;
+        }
+        if let Some(cut) = cut {
+            bytes.truncate(cut.index(bytes.len()));
+        }
+        // What comes out is valid, or it is an error; nothing here panics.
+        if let Ok(lowered) = lower(&bytes) {
+            prop_assert!(wasmparser::validate(&lowered.module).is_ok());
+        }
+    }
 }
 
 #[test]
