@@ -97,13 +97,18 @@ fn get(guest: &mut Guest<'_>, this: u32, name: Range, answer: u32) -> Result<()>
 }
 
 fn set(guest: &mut Guest<'_>, this: u32, name: Range, list: Range, answer: u32) -> Result<()> {
+    let (name, values) = named(guest, name, list)?;
+    let done = HostFields::set(&mut guest.state.http(), borrow(this)?, name, values);
+    write_done(guest, answer, done)
+}
+
+/// Reads a name, and a list of values for it.
+pub(super) fn named(guest: &Guest<'_>, name: Range, list: Range) -> Result<(String, Vec<Vec<u8>>)> {
     let mut lift = guest.lift();
     let name = lift.string(name)?;
     let elements = lift.list::<8, Vec<u8>>(list)?;
     let values = elements.iter().map(|value| lift.bytes(range(*value)).map(<[u8]>::to_vec));
-    let values = values.collect::<Result<Vec<_>>>()?;
-    let done = HostFields::set(&mut guest.state.http(), borrow(this)?, name, values);
-    write_done(guest, answer, done)
+    Ok((name, values.collect::<Result<_>>()?))
 }
 
 fn append(guest: &mut Guest<'_>, this: u32, name: Range, value: Range, answer: u32) -> Result<()> {

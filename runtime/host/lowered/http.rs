@@ -130,6 +130,11 @@ fn set(guest: &mut Guest<'_>, this: u32, is_error: bool, case: u32, flat: Flat) 
 
 fn method(guest: &mut Guest<'_>, this: u32, answer: u32) -> Result<()> {
     let method = HostIncomingRequest::method(&mut guest.state.http(), borrow(this)?)?;
+    deliver_method(guest, answer, method)
+}
+
+/// Answers with a method.
+pub(super) fn deliver_method(guest: &mut Guest<'_>, answer: u32, method: Method) -> Result<()> {
     let (case, other) = match method {
         Method::Get => (0, None),
         Method::Head => (1, None),
@@ -153,6 +158,11 @@ fn method(guest: &mut Guest<'_>, this: u32, answer: u32) -> Result<()> {
 
 fn scheme(guest: &mut Guest<'_>, this: u32, answer: u32) -> Result<()> {
     let scheme = HostIncomingRequest::scheme(&mut guest.state.http(), borrow(this)?)?;
+    deliver_scheme(guest, answer, scheme)
+}
+
+/// Answers with a scheme, or none.
+pub(super) fn deliver_scheme(guest: &mut Guest<'_>, answer: u32, scheme: Option<Scheme>) -> Result<()> {
     let delivery = &mut guest.state.lowered.delivery;
     delivery.begin(answer, 4, 16)?;
     if let Some(scheme) = scheme {

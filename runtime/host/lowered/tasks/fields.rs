@@ -4,8 +4,8 @@ use wasmtime::Result;
 use wasmtime_wasi_http::{FieldMap, FieldMapError};
 
 use crate::host::HostState;
-use crate::host::lowered::abi::{Caller, Guest, Range, borrow, range};
-use crate::host::lowered::fields::entries;
+use crate::host::lowered::abi::{Caller, Guest, Range, borrow};
+use crate::host::lowered::fields::{entries, named};
 use crate::host::lowered::table::{Function, function};
 
 pub(in crate::host::lowered) const FIELDS: &[Function] = &[
@@ -36,11 +36,7 @@ pub(in crate::host::lowered) const FIELDS: &[Function] = &[
 ];
 
 fn set(guest: &mut Guest<'_>, this: u32, name: Range, list: Range, answer: u32) -> Result<()> {
-    let mut lift = guest.lift();
-    let name = lift.string(name)?;
-    let elements = lift.list::<8, Vec<u8>>(list)?;
-    let values = elements.iter().map(|value| lift.bytes(range(*value)).map(<[u8]>::to_vec));
-    let values = values.collect::<Result<Vec<_>>>()?;
+    let (name, values) = named(guest, name, list)?;
     let HostState { table, hooks, .. } = &mut *guest.state;
     let done = table.get_mut::<FieldMap>(&borrow(this)?)?.set(hooks, name, values);
     write_done(guest, answer, done)

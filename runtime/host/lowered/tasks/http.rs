@@ -1,13 +1,14 @@
 //! `wasi:http/types` of 0.3, and the clock that waits: requests and responses as a guest that is given one and makes the
 //! other needs them. Must never let a guest send what the host keeps for itself: fields are checked as everywhere.
 
-use ::http::{HeaderMap, Method, StatusCode, header};
+use ::http::{HeaderMap, StatusCode, header};
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use wasmtime::component::Resource;
 use wasmtime::{Result, Trap, bail};
 use wasmtime_wasi::clocks::WasiClocksView as _;
 use wasmtime_wasi::p2::bindings::clocks::monotonic_clock;
+use wasmtime_wasi_http::p2::bindings::http::types::Scheme;
 use wasmtime_wasi_http::{FieldMap, WasiBody};
 
 use super::builtins::running;
@@ -17,8 +18,8 @@ use super::pipe::{Peer, Pipe, Verdict};
 use super::{Answer, Running, Stage, Tasks};
 use crate::host::HostState;
 use crate::host::lowered::abi::{Caller, Guest, borrow, handle, is_second, low_u16, own};
-use crate::host::lowered::delivery::At;
 use crate::host::lowered::error_code::{self, Flat};
+use crate::host::lowered::http::{deliver_method, deliver_scheme};
 use crate::host::lowered::table::{Function, function};
 
 /// A request, but for its body.
@@ -70,7 +71,7 @@ pub(in crate::host::lowered) const TYPES: &[Function] = &[
         slot.one_answering(|guest, this, answer| {
             let request = guest.state.table.get::<Request>(&borrow(this)?)?;
             let path = request.head.uri.path_and_query().map(|path| path.as_str().to_owned());
-            deliver_option(guest, answer, path)
+            guest.deliver_option(answer, path)
         })
     }),
     function("[method]request.get-scheme", |slot| slot.one_answering(get_scheme)),
@@ -78,7 +79,7 @@ pub(in crate::host::lowered) const TYPES: &[Function] = &[
         slot.one_answering(|guest, this, answer| {
             let request = guest.state.table.get::<Request>(&borrow(this)?)?;
             let authority = request.head.uri.authority().map(|authority| authority.as_str().to_owned());
-            deliver_option(guest, answer, authority)
+            guest.deliver_option(answer, authority)
         })
     }),
     function("[method]request.get-headers", |slot| {
@@ -293,53 +294,19 @@ fn write_pair(caller: &mut Caller<'_>, answer: u32, (first, second): (u32, u32))
     Guest::of(caller)?.write(answer, 4, &pair)
 }
 
-fn deliver_option(guest: &mut Guest<'_>, answer: u32, text: Option<String>) -> Result<()> {
-    let delivery = &mut guest.state.lowered.delivery;
-    delivery.begin(answer, 4, 12)?;
-    delivery.option_text(At::root(0), text)?;
-    delivery.settle(guest.memory)
-}
-
 fn get_method(guest: &mut Guest<'_>, this: u32, answer: u32) -> Result<()> {
-    const NAMED: [Method; 9] = [
-        Method::GET,
-        Method::HEAD,
-        Method::POST,
-        Method::PUT,
-        Method::DELETE,
-        Method::CONNECT,
-        Method::OPTIONS,
-        Method::TRACE,
-        Method::PATCH,
-    ];
-    let method = &guest.state.table.get::<Request>(&borrow(this)?)?.head.method;
-    let case = NAMED.iter().position(|named| named == method);
-    let other = case.is_none().then(|| method.as_str().as_bytes().to_vec());
-    let delivery = &mut guest.state.lowered.delivery;
-    delivery.begin(answer, 4, 12)?;
-    delivery.put(At::root(0), &[u8::try_from(case.unwrap_or(NAMED.len()))?])?;
-    if let Some(other) = other {
-        delivery.bytes(At::root(4), other)?;
-    }
-    delivery.settle(guest.memory)
+    let method = guest.state.table.get::<Request>(&borrow(this)?)?.head.method.clone();
+    deliver_method(guest, answer, method.into())
 }
 
 fn get_scheme(guest: &mut Guest<'_>, this: u32, answer: u32) -> Result<()> {
-    let scheme = guest.state.table.get::<Request>(&borrow(this)?)?.head.uri.scheme().cloned();
-    let delivery = &mut guest.state.lowered.delivery;
-    delivery.begin(answer, 4, 16)?;
-    if let Some(scheme) = scheme {
-        delivery.put(At::root(0), &[1])?;
-        match scheme.as_str() {
-            "http" => {}
-            "https" => delivery.put(At::root(4), &[1])?,
-            other => {
-                delivery.put(At::root(4), &[2])?;
-                delivery.bytes(At::root(8), other.as_bytes().to_vec())?;
-            }
-        }
-    }
-    delivery.settle(guest.memory)
+    let scheme = guest.state.table.get::<Request>(&borrow(this)?)?.head.uri.scheme();
+    let scheme = scheme.map(|scheme| match scheme.as_str() {
+        "http" => Scheme::Http,
+        "https" => Scheme::Https,
+        other => Scheme::Other(other.to_owned()),
+    });
+    deliver_scheme(guest, answer, scheme)
 }
 
 impl HostState {
