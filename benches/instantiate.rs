@@ -66,13 +66,20 @@ fn main() -> Result<()> {
     let hello = bench.keep("hello_wasip2", lean, true)?;
     let component = bench.keep("hello_wasip2", lean, false)?;
     let classic = bench.keep("examples/ok", lean, true)?;
-    let hello_async = bench.keep("hello_p3", (Profile::Async, Handler::Http03), false)?;
+    let concurrent = (Profile::Async, Handler::Http03);
+    let hello_async = bench.keep("hello_p3", concurrent, true)?;
+    let component_async = bench.keep("hello_p3", concurrent, false)?;
     let trap = bench.keep("examples/unreachable", lean, true)?;
 
     let mut group = criterion.benchmark_group("instance");
     group.throughput(Throughput::Elements(1));
-    let rows =
-        [("lean", &hello), ("component", &component), ("lean-classic", &classic), ("async", &hello_async)];
+    let rows = [
+        ("lean", &hello),
+        ("lean-component", &component),
+        ("lean-classic", &classic),
+        ("async", &hello_async),
+        ("async-component", &component_async),
+    ];
     for (name, kept) in rows {
         let program = bench.program(kept)?;
         bench.spawn_and_drop(&mut group, name, &program);
