@@ -188,6 +188,12 @@ fn bodies_go_through_a_lowered_guest_of_0_3_as_they_do_through_a_component() {
         assert!(one.1.len() > 20);
         assert_eq!(one, other, "{target}");
     }
+    for server in [&lowered, &component] {
+        let answer = in_pieces(server, "pipes", "/?do=pass").expect("an answer");
+        assert_eq!((answer.text().as_str(), answer.trailer("x-tail")), ("75660 bytes", "yes"));
+    }
+    let answer = in_pieces(&lowered, "pipes", "/?do=pass-unread").expect("an answer");
+    assert_eq!((answer.text().as_str(), answer.whole), ("unread", true));
     let answer = in_pieces(&lowered, "pipes", "/?do=echo").expect("an answer");
     assert_eq!((answer.text().len(), answer.trailer("x-tail")), (75_660, "yes"));
     // An answer is whole when it has been taken, whatever its guest goes on with.
@@ -235,6 +241,29 @@ fn an_instance_of_a_lowered_guest_is_put_back_and_answers_the_same() {
         assert!(put_back > 100, "{target}: {put_back}");
     }
     assert_eq!(server.metric("spawnpoint_resets_given_up_total", ""), 0.0);
+}
+
+#[test]
+fn a_request_that_was_kept_is_not_taken_for_the_next_one() {
+    let server = server(true);
+    server.deploy_with("pipes", &guest("pipes_p3"), r#"{"reuse": {"max_requests": 100}}"#);
+    server.optimised();
+    let mut raw = Raw::connect(server.ingress);
+    let mut ask = |what: &str, body: &str| {
+        let head = format!(
+            "POST /default/pipes/?do={what} HTTP/1.1\r\nhost: a.test\r\ncontent-length: {}\r\n\r\n",
+            body.len()
+        );
+        raw.send(head + body).answer().expect("an answer")
+    };
+    // The first calls may be on an instance each, until one is there that is reused.
+    for _ in 0..3 {
+        ask("gather", "some");
+    }
+    assert_eq!(ask("hoard", "the first body").text(), "kept");
+    let answer = ask("release", "the second, which is longer");
+    assert_eq!(answer.header("x-spawnpoint-start"), "reused");
+    assert_eq!(answer.text(), "release: 27 bytes, no trailers");
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! wasi:http 0.3 and what goes through streams and futures; each behaviour is a word in `?do=`: `echo`, `gather`, `head`,
 //! `big`, `short`, `long`, `trailers`, `broken`, `sent`, `across`, `cancelled`, `unread`, `dropped`, `late`, `turns`, `forever`,
-//! `forward`, `nobody`, `restless`, `status`. It must
+//! `forward`, `nobody`, `restless`, `status`, `pass`, `pass-unread`, `hoard`, `release`. It must
 //! never trap by itself: an answer that breaks off is the host's doing.
 
+use core::cell::Cell;
 use core::future::Future as _;
 use core::pin::pin;
 use core::task::Poll;
@@ -12,6 +13,11 @@ use wasip3::exports::http::handler::Guest;
 use wasip3::http::types::{ErrorCode, Fields, Request, Response, Trailers};
 use wasip3::wit_bindgen::{self, FutureReader, StreamReader, StreamResult};
 use wasip3::{wit_future, wit_stream};
+
+thread_local! {
+    /// What an instance that is reused finds of its call before.
+    static KEPT: Cell<Option<Request>> = const { Cell::new(None) };
+}
 
 struct Pipes;
 
@@ -40,6 +46,13 @@ impl Guest for Pipes {
                 sent.await.expect("nobody failed to send it");
             }
             "forward" | "nobody" | "restless" => return Ok(other(what, request)),
+            "hoard" => {
+                KEPT.set(Some(request));
+                return Ok(answer("kept".to_owned(), &[]));
+            }
+            // Then it reads its own as any other.
+            "release" => drop(KEPT.take().expect("a request of an earlier call")),
+            "pass" | "pass-unread" => return Ok(pass(what, request).await),
             "status" => {
                 let response = answer("a status".to_owned(), &[]);
                 let refused = [600, 999, 99, 1_000].map(|code| response.set_status_code(code).is_err());
@@ -124,6 +137,20 @@ fn other(what: &str, request: Request) -> Response {
             response
         }
     }
+}
+
+/// What comes after the request's body comes after an answer of this guest's own.
+async fn pass(what: &str, request: Request) -> Response {
+    let (_, result) = wit_future::new(|| Ok(()));
+    let (body, trailers) = Request::consume_body(request, result);
+    let text =
+        if what == "pass" { format!("{} bytes", body.collect().await.len()) } else { "unread".to_owned() };
+    let (mut written, read) = wit_stream::new();
+    let (response, _) = Response::new(fields(&[("trailer", "x-tail")]), Some(read), trailers);
+    wit_bindgen::spawn_local(async move {
+        let _ = written.write_all(text.into_bytes()).await;
+    });
+    response
 }
 
 fn ends(end: Result<Option<Trailers>, ErrorCode>) -> Response {
