@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::guests;
 use crate::load::{Measured, Mixed};
 use crate::measure::{Shape, Target, measure};
-use crate::open_loop::OpenLoop;
+use crate::open_loop::{OpenLoop, Priority};
 use crate::phase::{Phase, between};
 use crate::spawnpoint::{OPTIMISED, Place, Spawnpoint, path_in, path_of};
 use crate::stats::median;
@@ -100,7 +100,7 @@ fn once(
         expected: HELLO.to_owned(),
         rate,
         connections: CLIENTS,
-        nice: -10,
+        priority: Priority::RealTime,
     };
     let running = neighbour.start();
     std::thread::sleep(Duration::from_millis(200));

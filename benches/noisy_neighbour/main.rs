@@ -25,7 +25,7 @@ use options::Options;
 use report::Report;
 use siege::{Plan, Row};
 use spawnpoint::Place;
-use support::{guests, machine, open_loop, page, phase, process, spawnpoint, stats, wasm};
+use support::{guests, machine, open_loop, page, pauses, phase, process, spawnpoint, stats, wasm};
 
 /// What the victim answers.
 pub(crate) const HELLO: &str = "Hello, World!\n";
@@ -77,7 +77,7 @@ fn harness(options: &Options) -> Result<ExitCode> {
     let (rate, chosen) = if let Some(rate) = options.rate {
         (rate, "as asked for".to_owned())
     } else {
-        let knee = siege::knee(&place, options.nice, options.quick)?;
+        let knee = siege::knee(&place, options.priority(), options.quick)?;
         let (share, flat) = (options.share * 100.0, siege::FLAT_US / 1e3);
         let chosen = format!("{share:.0} % of the {knee:.0} up to which its p99 stays below {flat} ms");
         ((knee * options.share).max(10.0), chosen)
@@ -87,15 +87,15 @@ fn harness(options: &Options) -> Result<ExitCode> {
         phase,
         connections: options.connections,
         rate,
-        nice: options.nice,
+        priority: options.priority(),
         abuser_nice: options.abuser_nice,
     };
     let made = format!(
         "{phase:?} each of undisturbed, abuse, recovery, a server of its own each time; medians of {rounds} interleaved rounds, \
-         errors of all. The victim is called {rate:.0} times a second ({chosen}) over {} connections at nice {}; an abuse has \
+         errors of all. The victim is called {rate:.0} times a second ({chosen}) over {} connections by a client with {}; an abuse has \
          {} at nice {}.",
         siege::CLIENTS,
-        options.nice,
+        options.priority().given(),
         options.connections,
         options.abuser_nice,
     );
@@ -119,7 +119,10 @@ fn all(wanted: &[Abuse], (plan, rounds): (&Plan, usize), (place, report): (&Plac
                 Ok(row) => {
                     let (victim, name) = (&row.victim, abuse.name);
                     let (p99, calm) = (victim.abuse.p99, victim.undisturbed.p99);
-                    tell!("  {round}/{rounds} {name:16} p99 {p99:>7.0} us of {calm:>6.0} us");
+                    let [before, paused] = row.paused.map(|share| share * 100.0);
+                    tell!(
+                        "  {round}/{rounds} {name:16} p99 {p99:>7.0} us of {calm:>6.0} us, paused {paused:.1} % ({before:.1})"
+                    );
                     rows.push(row);
                 }
                 Err(error) => report.problems.push(format!("`{}`: {error:#}", abuse.name)),

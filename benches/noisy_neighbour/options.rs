@@ -6,6 +6,8 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use clap::Parser;
 
+use crate::open_loop::Priority;
+
 /// Measures what one tenant's misbehaviour does to the latency of another's function, on one server.
 #[derive(Clone, Debug, Parser)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag that somebody types")]
@@ -29,9 +31,9 @@ pub(crate) struct Options {
     /// The victim's rate, in requests a second, instead.
     #[arg(long, value_name = "N")]
     pub(crate) rate: Option<f64>,
-    /// Priority of the victim's clients, where the system allows it: lower is more.
-    #[arg(long, default_value_t = -10, value_name = "N", allow_negative_numbers = true)]
-    pub(crate) nice: i32,
+    /// Priority of the victim's client, where the system allows it: lower is more [default: real time]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    nice: Option<i32>,
     /// Priority of the abuser's clients: clients elsewhere would not take the server's cores.
     #[arg(long, default_value_t = 10, value_name = "N", allow_negative_numbers = true)]
     pub(crate) abuser_nice: i32,
@@ -61,6 +63,11 @@ impl Options {
         let rounds = self.rounds.unwrap_or(if self.quick { 1 } else { 3 });
         ensure!((1..=99).contains(&rounds), "`--rounds` is {rounds}: 1 to 99");
         Ok(rounds)
+    }
+
+    /// What the victim's client asks for.
+    pub(crate) fn priority(&self) -> Priority {
+        self.nice.map_or(Priority::RealTime, Priority::Nice)
     }
 
     /// How long each phase takes.

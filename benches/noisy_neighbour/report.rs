@@ -42,6 +42,11 @@ impl Report {
         writeln!(out, "\n## The victim, from when each request was due\n")?;
         writeln!(
             out,
+            "What was due while the machine stood still, which a thread of real-time priority on each core told, is set aside; \
+             errors are not.\n"
+        )?;
+        writeln!(
+            out,
             "| abuse | p50 us | p99 us | p99.9 us | max us | errors | undisturbed p50 / p99 us | p99 of undisturbed | back after ms | bar |"
         )?;
         writeln!(out, "|---|---|---|---|---|---|---|---|---|---|")?;
@@ -75,15 +80,16 @@ impl Report {
         writeln!(out, "\n## The abuse\n")?;
         writeln!(
             out,
-            "| abuse | what | how its calls ended | cores: server / loads / others (before) | victim's clients late, p99 us (before) | server's peak MiB |"
+            "| abuse | what | how its calls ended | cores: server / loads / others (before) | victim's client late, p99 us (before) | \
+             machine stood still, % (before) | p99 with that, us (before) | server's peak MiB |"
         )?;
-        writeln!(out, "|---|---|---|---|---|---|")?;
+        writeln!(out, "|---|---|---|---|---|---|---|---|")?;
         for row in &self.rows {
             let ends: Vec<String> =
                 row.abuser.iter().map(|(what, count)| format!("{what}: {count}")).collect();
             writeln!(
                 out,
-                "| {} | {} | {} | {:.2} / {:.2} / {:.2} ({:.2}) | {:.0} ({:.0}) | {} |",
+                "| {} | {} | {} | {:.2} / {:.2} / {:.2} ({:.2}) | {:.0} ({:.0}) | {:.1} ({:.1}) | {:.0} ({:.0}) | {} |",
                 row.name,
                 row.about,
                 ends.join(", "),
@@ -93,6 +99,10 @@ impl Report {
                 row.other_cores_before,
                 row.victim.abuse.late_p99,
                 row.victim.undisturbed.late_p99,
+                row.paused[1] * 100.0,
+                row.paused[0] * 100.0,
+                row.with_pauses.abuse.p99,
+                row.with_pauses.undisturbed.p99,
                 row.peak_mib,
             )?;
         }

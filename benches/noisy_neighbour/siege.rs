@@ -12,7 +12,8 @@ use crate::abuses::{Abuse, Guest};
 use crate::attack::{Attack, Tally, Target};
 use crate::guests;
 use crate::machine;
-use crate::open_loop::OpenLoop;
+use crate::open_loop::{OpenLoop, Priority};
+use crate::pauses::Heartbeat;
 use crate::phase::{Phase, between};
 use crate::process;
 use crate::spawnpoint::{OPTIMISED, Place, Spawnpoint, path_in};
@@ -27,7 +28,7 @@ pub(crate) struct Plan {
     pub(crate) connections: usize,
     /// Of the victim.
     pub(crate) rate: f64,
-    pub(crate) nice: i32,
+    pub(crate) priority: Priority,
     pub(crate) abuser_nice: i32,
 }
 
@@ -36,7 +37,12 @@ pub(crate) struct Plan {
 pub(crate) struct Row {
     pub(crate) name: &'static str,
     pub(crate) about: &'static str,
+    /// Without what was due while the machine stood still.
     pub(crate) victim: Phases,
+    /// With that.
+    pub(crate) with_pauses: Phases,
+    /// The part of the time that the machine stood still, or caught up, before the abuse and while it went on.
+    pub(crate) paused: [f64; 2],
     pub(crate) first_error: Option<String>,
     /// How the abuser's calls ended.
     pub(crate) abuser: Tally,
@@ -71,14 +77,17 @@ const SETTINGS: &str = "[server]\ndrain_ms = 200\n";
 
 /// The highest rate at which the victim's p99 stays below [`FLAT_US`] with nobody else there, in requests a second. Twice
 /// above it, one after the other, is the end: once can be somebody else's doing.
-pub(crate) fn knee(place: &Place, nice: i32, quick: bool) -> Result<f64> {
+pub(crate) fn knee(place: &Place, priority: Priority, quick: bool) -> Result<f64> {
     let server = prepared(place, "knee", None)?;
     let stretch = Duration::from_millis(if quick { 300 } else { 1_000 });
     let (mut rate, mut best, mut above) = (FIRST, None, 0);
     while above < 2 && rate < LAST {
-        let running = victim(&server, rate, nice).start();
+        let heartbeat = Heartbeat::start(&place.cores);
+        let running = victim(&server, rate, priority).start();
         std::thread::sleep(Duration::from_millis(100) + WARM_UP + stretch);
+        let pauses = heartbeat.finish(running.start)?;
         let (samples, first_error) = running.finish()?;
+        let samples = pauses.without(&samples);
         let phase = Phase::of(between(&samples, WARM_UP, WARM_UP + stretch));
         ensure!(phase.errors == 0, "the victim fails undisturbed: {}", first_error.unwrap_or_default());
         if phase.p99 <= FLAT_US {
@@ -93,21 +102,21 @@ pub(crate) fn knee(place: &Place, nice: i32, quick: bool) -> Result<f64> {
     })
 }
 
-fn victim(server: &Spawnpoint, rate: f64, nice: i32) -> OpenLoop {
+fn victim(server: &Spawnpoint, rate: f64, priority: Priority) -> OpenLoop {
     OpenLoop {
         address: server.ingress,
         path: path_in(VICTIM, "hello"),
         expected: HELLO.to_owned(),
         rate,
         connections: CLIENTS,
-        nice,
+        priority,
     }
 }
 
 /// One row of many of the same abuse: medians of what was measured, everything that went wrong.
 pub(crate) fn median(rows: &[Row]) -> Option<Row> {
     let all = |of: fn(&Row) -> f64| stats::median(rows.iter().map(of));
-    let victims: Vec<Phases> = rows.iter().map(|row| row.victim).collect();
+    let phases = |of: fn(&Row) -> Phases| Phases::median(&rows.iter().map(of).collect::<Vec<_>>());
     let mut abuser = Tally::new();
     for (what, count) in rows.iter().flat_map(|row| &row.abuser) {
         *abuser.entry(what.clone()).or_default() += count;
@@ -116,7 +125,9 @@ pub(crate) fn median(rows: &[Row]) -> Option<Row> {
     Some(Row {
         name: first.name,
         about: first.about,
-        victim: Phases::median(&victims),
+        victim: phases(|row| row.victim),
+        with_pauses: phases(|row| row.with_pauses),
+        paused: [all(|row| row.paused[0]), all(|row| row.paused[1])],
         first_error: rows.iter().find_map(|row| row.first_error.clone()),
         abuser,
         server_cores: all(|row| row.server_cores),
@@ -138,8 +149,9 @@ pub(crate) fn run(abuse: &Abuse, plan: &Plan, place: &Place) -> Result<Row> {
         tenant: NOISY,
     };
     let attack = Attack::new(abuse, &target, (plan.connections, plan.abuser_nice))?;
-    let victim = victim(&server, plan.rate, plan.nice);
+    let victim = victim(&server, plan.rate, plan.priority);
     let pid = server.child.pid();
+    let heartbeat = Heartbeat::start(&place.cores);
     let running = victim.start();
     let start = running.start;
     let since = || Instant::now().saturating_duration_since(start);
@@ -162,13 +174,16 @@ pub(crate) fn run(abuse: &Abuse, plan: &Plan, place: &Place) -> Result<Row> {
     let times = Times { begin, abuse: abused, stop: stopped, end: since() };
     let peak_mib = server.child.memory().peak_kib / 1024;
     let children: Vec<u32> = process::family(pid).into_iter().filter(|child| *child != pid).collect();
+    let pauses = heartbeat.finish(start)?;
     let (samples, first_error) = running.finish()?;
     drop(server);
     let (calm, busy) = (middle.less(&before), after.less(&middle));
     Ok(Row {
         name: abuse.name,
         about: abuse.about,
-        victim: Phases::of(&samples, times),
+        victim: Phases::of(&pauses.without(&samples), times),
+        with_pauses: Phases::of(&samples, times),
+        paused: [pauses.share(times.begin, times.abuse), pauses.share(times.abuse, times.stop)],
         first_error,
         abuser: tally,
         server_cores: busy.server,

@@ -22,6 +22,7 @@ pub(crate) mod machine;
 pub(crate) mod measure;
 pub(crate) mod open_loop;
 pub(crate) mod page;
+pub(crate) mod pauses;
 pub(crate) mod phase;
 pub(crate) mod process;
 pub(crate) mod spawnpoint;

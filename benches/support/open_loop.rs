@@ -1,20 +1,26 @@
 //! A load at a fixed rate: each request has a time at which it is due, and its latency counts from there.
 //! Must never wait with a request because another one is late: that would hide the very wait that is looked for.
 //!
-//! Every connection is a thread of its own with an equal share of the rate, and its requests are due whether the one
-//! before was answered or not; what piled up behind a slow answer is sent at once, and counts from when it was due.
+//! One thread has all connections, which take turns at being due; what is due on one that still waits for an answer is sent
+//! as soon as that is there, and counts from when it was due. The thread has real-time priority where that is allowed: a
+//! client elsewhere would wait for nobody's core, and a crowd of threads that all wake up after a pause would be measured
+//! instead of the server.
 
+use std::collections::VecDeque;
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::num::NonZeroU64;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail};
+use rustix::event::epoll;
 
 use super::answer::{Expected, Verdict};
+use super::process;
 
 /// Who is asked for what, and how often.
 #[derive(Clone, Debug)]
@@ -25,9 +31,16 @@ pub(crate) struct OpenLoop {
     /// Requests a second, over all connections.
     pub(crate) rate: f64,
     pub(crate) connections: u32,
-    /// Priority of the client's threads, where the system allows it: a client of this machine waits for a core that a
-    /// client elsewhere would have for itself.
-    pub(crate) nice: i32,
+    pub(crate) priority: Priority,
+}
+
+/// What the client's thread asks the system for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Priority {
+    /// To go before everybody else.
+    RealTime,
+    /// To be treated so nicely.
+    Nice(i32),
 }
 
 /// One request.
@@ -37,7 +50,7 @@ pub(crate) struct Sample {
     pub(crate) due: Duration,
     /// From when it was due to its last byte.
     pub(crate) took: Duration,
-    /// What of that is the client's own: its thread was free and woke up late.
+    /// What of that is the client's own: its connection was free and its thread woke up late.
     pub(crate) late: Duration,
     pub(crate) right: bool,
 }
@@ -46,46 +59,50 @@ pub(crate) struct Sample {
 pub(crate) struct Running {
     pub(crate) start: Instant,
     stop: Arc<AtomicBool>,
-    first_error: Arc<Mutex<Option<String>>>,
-    each: Duration,
-    threads: Vec<JoinHandle<(Vec<Sample>, Duration)>>,
+    thread: Option<JoinHandle<Result<Client>>>,
 }
 
 /// An answer takes this long, or is an error.
 const LIMIT: Duration = Duration::from_secs(5);
-/// What a thread that the server refuses waits before it tries again.
-const PAUSE: Duration = Duration::from_millis(10);
+/// The thread looks this often for what it is not told of: the end, and answers that never come.
+const LOOK: Duration = Duration::from_millis(20);
+/// What is less than the kernel's own work for the client, and more than anything else's.
+const REAL_TIME: u8 = 10;
+/// Where that is not allowed.
+const NICE: i32 = -10;
 
-struct Worker {
-    load: OpenLoop,
-    start: Instant,
-    stop: Arc<AtomicBool>,
-    first_error: Arc<Mutex<Option<String>>>,
-    expected: Expected,
-    request: Vec<u8>,
-    buffer: Vec<u8>,
-    socket: Option<TcpStream>,
+impl Priority {
+    /// Asks for it; tells what was given.
+    pub(crate) fn take(self) -> String {
+        let nice = match self {
+            Self::RealTime if process::real_time(REAL_TIME) => return "real-time priority".to_owned(),
+            Self::RealTime => NICE,
+            Self::Nice(nice) => nice,
+        };
+        match rustix::process::setpriority_process(None, nice) {
+            Ok(()) => format!("nice {nice}"),
+            Err(_) => "the priority of all".to_owned(),
+        }
+    }
+
+    /// What would be given.
+    pub(crate) fn given(self) -> String {
+        std::thread::spawn(move || self.take()).join().unwrap_or_default()
+    }
 }
 
 impl OpenLoop {
     /// Starts it. The first requests are due a moment later, when every connection stands.
     pub(crate) fn start(&self) -> Running {
         let start = Instant::now() + Duration::from_millis(100);
-        let (stop, first_error) = (Arc::new(AtomicBool::new(false)), Arc::default());
-        let threads = (0..self.connections)
-            .map(|index| {
-                let worker = Worker::new(self, start, (&stop, &first_error));
-                std::thread::spawn(move || worker.work(index))
-            })
-            .collect();
-        Running { start, stop, first_error, each: self.each(), threads }
-    }
-}
-
-impl OpenLoop {
-    /// From one request of a connection to its next.
-    fn each(&self) -> Duration {
-        Duration::from_secs_f64(f64::from(self.connections) / self.rate)
+        let stop = Arc::new(AtomicBool::new(false));
+        let (load, until) = (self.clone(), stop.clone());
+        let thread = std::thread::spawn(move || {
+            let mut client = Client::new(load, start)?;
+            client.work(&until)?;
+            Ok(client)
+        });
+        Running { start, stop, thread: Some(thread) }
     }
 }
 
@@ -95,18 +112,14 @@ impl Running {
     pub(crate) fn finish(mut self) -> Result<(Vec<Sample>, Option<String>)> {
         let end = Instant::now().saturating_duration_since(self.start);
         self.stop.store(true, Relaxed);
-        let mut all = vec![];
-        for thread in std::mem::take(&mut self.threads) {
-            let (samples, mut due) = thread.join().map_err(|_| anyhow!("a thread of the load panicked"))?;
-            all.extend(samples);
-            while due < end {
-                all.push(Sample { due, took: end.saturating_sub(due), late: Duration::ZERO, right: true });
-                due += self.each;
-            }
+        let thread = self.thread.take().context("the load runs no more")?;
+        let client = thread.join().map_err(|_| anyhow!("the thread of the load panicked"))??;
+        let mut all = client.samples;
+        for due in client.lines.into_iter().flat_map(|line| line.due) {
+            all.push(Sample { due, took: end.saturating_sub(due), late: Duration::ZERO, right: true });
         }
         all.sort_by_key(|sample| sample.due);
-        let error = self.first_error.lock().unwrap_or_else(PoisonError::into_inner).take();
-        Ok((all, error))
+        Ok((all, client.first_error))
     }
 }
 
@@ -116,98 +129,210 @@ impl Drop for Running {
     }
 }
 
-impl Worker {
-    fn new(
-        load: &OpenLoop,
-        start: Instant,
-        (stop, first_error): (&Arc<AtomicBool>, &Arc<Mutex<Option<String>>>),
-    ) -> Self {
-        let request = format!("GET {} HTTP/1.1\r\nHost: {}\r\n\r\n", load.path, load.address);
-        Self {
-            load: load.clone(),
-            start,
-            stop: stop.clone(),
-            first_error: first_error.clone(),
-            expected: Expected::new(&load.expected),
-            request: request.into_bytes(),
-            buffer: vec![0; 16 << 10],
-            socket: None,
-        }
-    }
+struct Client {
+    load: OpenLoop,
+    start: Instant,
+    request: Vec<u8>,
+    expected: Expected,
+    epoll: OwnedFd,
+    lines: Vec<Line>,
+    /// Requests that have become due so far.
+    released: u32,
+    samples: Vec<Sample>,
+    first_error: Option<String>,
+}
 
-    /// Works until it is told to stop; what was sent, and when the next one is due.
-    fn work(mut self, index: u32) -> (Vec<Sample>, Duration) {
-        // Neither is to be had everywhere, and the report shows how late the client's own threads were.
-        let _ = rustix::process::setpriority_process(None, self.load.nice);
+/// One connection.
+struct Line {
+    socket: Option<TcpStream>,
+    /// Of the request that is on its way: when it was due and when it was sent, since the start.
+    asked: Option<(Duration, Duration)>,
+    /// What is due and waits for the one before it.
+    due: VecDeque<Duration>,
+    /// Since when it has nothing to do.
+    free: Duration,
+    buffer: Vec<u8>,
+    filled: usize,
+}
+
+impl Client {
+    fn new(load: OpenLoop, start: Instant) -> Result<Self> {
+        load.priority.take();
+        // Not to be had everywhere; the report shows how late the client's own thread was.
         let _ = rustix::thread::set_current_timer_slack(NonZeroU64::new(1));
-        let each = self.load.each();
-        let mut due = Duration::from_secs_f64(f64::from(index) / self.load.rate);
-        let mut samples = vec![];
-        let mut free = self.start;
-        // A connection that is refused here is told by the first request.
-        self.socket = self.connect().ok();
-        while !self.stop.load(Relaxed) {
-            let at = self.start + due;
-            if let Some(wait) = at.checked_duration_since(Instant::now()) {
-                std::thread::sleep(wait);
-            }
-            let sent = Instant::now();
-            let called = self.call();
-            let end = Instant::now();
-            samples.push(Sample {
-                due,
-                took: end - at,
-                late: sent.saturating_duration_since(at.max(free)),
-                right: called.is_ok(),
-            });
-            free = end;
-            if let Err(error) = called {
-                self.socket = None;
-                let mut first = self.first_error.lock().unwrap_or_else(PoisonError::into_inner);
-                first.get_or_insert(format!("{error:#}"));
-                drop(first);
-                std::thread::sleep(PAUSE);
-            }
-            due += each;
+        let request = format!("GET {} HTTP/1.1\r\nHost: {}\r\n\r\n", load.path, load.address);
+        let lines = (0..load.connections).map(|_| Line {
+            socket: None,
+            asked: None,
+            due: VecDeque::new(),
+            free: Duration::ZERO,
+            buffer: vec![0; 16 << 10],
+            filled: 0,
+        });
+        let mut client = Self {
+            start,
+            request: request.into_bytes(),
+            expected: Expected::new(&load.expected),
+            epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?,
+            lines: lines.collect(),
+            load,
+            released: 0,
+            samples: vec![],
+            first_error: None,
+        };
+        for index in 0..client.lines.len() {
+            // One that is refused here is told by the first request.
+            client.lines[index].socket = client.connect(index).ok();
         }
-        (samples, due)
+        Ok(client)
     }
 
-    fn connect(&self) -> Result<TcpStream> {
+    fn now(&self) -> Duration {
+        Instant::now().saturating_duration_since(self.start)
+    }
+
+    /// When the request of this number is due.
+    fn due(&self, number: u32) -> Duration {
+        Duration::from_secs_f64(f64::from(number) / self.load.rate)
+    }
+
+    /// Works until it is told to stop, and what is on its way then has been answered.
+    fn work(&mut self, stop: &AtomicBool) -> Result<()> {
+        let mut events: Vec<epoll::Event> = Vec::with_capacity(self.lines.len().max(1));
+        if let Some(wait) = self.start.checked_duration_since(Instant::now()) {
+            std::thread::sleep(wait);
+        }
+        let mut looked = Duration::ZERO;
+        loop {
+            let now = self.now();
+            let stopped = stop.load(Relaxed);
+            if stopped && self.lines.iter().all(|line| line.asked.is_none()) {
+                return Ok(());
+            }
+            while !stopped && self.due(self.released) <= now {
+                let index = self.released as usize % self.lines.len();
+                let due = self.due(self.released);
+                self.lines[index].due.push_back(due);
+                self.released += 1;
+                self.ask(index);
+            }
+            if now >= looked + LOOK {
+                looked = now;
+                self.give_up_on_the_late(now);
+            }
+            let wait =
+                if stopped { LOOK } else { self.due(self.released).saturating_sub(self.now()).min(LOOK) };
+            let wait = rustix::time::Timespec::try_from(wait)?;
+            events.clear();
+            match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut events), Some(&wait)) {
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error).context("the load's own event queue"),
+            }
+            for event in &events {
+                let index = usize::try_from(event.data.u64())?;
+                self.hear(index, stopped);
+            }
+        }
+    }
+
+    /// Sends what is due first, if nothing is on its way.
+    fn ask(&mut self, index: usize) {
+        let line = &mut self.lines[index];
+        if line.asked.is_some() {
+            return;
+        }
+        let Some(due) = line.due.pop_front() else { return };
+        let now = Instant::now().saturating_duration_since(self.start);
+        let line = &mut self.lines[index];
+        (line.asked, line.filled) = (Some((due, now)), 0);
+        if let Err(error) = self.send(index) {
+            self.over(index, Err(error));
+        }
+    }
+
+    fn send(&mut self, index: usize) -> Result<()> {
+        if self.lines[index].socket.is_none() {
+            self.lines[index].socket = Some(self.connect(index)?);
+        }
+        let socket = self.lines[index].socket.as_mut().context("no connection")?;
+        // So short that the kernel takes it whole from a connection that has nothing else on its way.
+        Ok(socket.write_all(&self.request)?)
+    }
+
+    fn connect(&self, index: usize) -> Result<TcpStream> {
         let socket = TcpStream::connect_timeout(&self.load.address, LIMIT)
             .context("the server takes no connection")?;
         socket.set_nodelay(true)?;
-        socket.set_read_timeout(Some(LIMIT))?;
-        socket.set_write_timeout(Some(LIMIT))?;
+        socket.set_nonblocking(true)?;
+        let token = epoll::EventData::new_u64(index as u64);
+        epoll::add(&self.epoll, &socket, token, epoll::EventFlags::IN)?;
         Ok(socket)
     }
 
-    fn call(&mut self) -> Result<()> {
-        let mut socket = match self.socket.take() {
-            Some(socket) => socket,
-            None => self.connect()?,
-        };
-        socket.write_all(&self.request)?;
-        let mut filled = 0;
-        loop {
-            let read = match socket.read(&mut self.buffer[filled..]) {
-                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
-                    bail!("no answer within {LIMIT:?}")
+    /// Something came, or the connection ended.
+    fn hear(&mut self, index: usize, stopped: bool) {
+        match self.read(index) {
+            Ok(None) => return,
+            Ok(Some(closes)) => {
+                if closes {
+                    self.lines[index].socket = None;
                 }
-                other => other?,
-            };
-            if read == 0 {
-                bail!("the server hung up on a request");
+                self.over(index, Ok(()));
             }
-            filled += read;
-            match self.expected.judge(&self.buffer[..filled]) {
-                Verdict::Incomplete if filled == self.buffer.len() => bail!("an answer without an end"),
-                Verdict::Incomplete => {}
-                Verdict::Wrong(why) => return Err(anyhow!(why)),
-                Verdict::Right { closes } => {
-                    self.socket = Some(socket).filter(|_| !closes);
-                    return Ok(());
-                }
+            Err(error) => self.over(index, Err(error)),
+        }
+        if !stopped {
+            self.ask(index);
+        }
+    }
+
+    /// Whether the answer is whole; and whether its connection ends with it.
+    fn read(&mut self, index: usize) -> Result<Option<bool>> {
+        let line = &mut self.lines[index];
+        let Some(socket) = &mut line.socket else { return Ok(None) };
+        let read = match socket.read(&mut line.buffer[line.filled..]) {
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {
+                return Ok(None);
+            }
+            other => other?,
+        };
+        if read == 0 {
+            bail!("the server hung up");
+        }
+        line.filled += read;
+        match self.expected.judge(&line.buffer[..line.filled]) {
+            Verdict::Incomplete if line.filled == line.buffer.len() => bail!("an answer without an end"),
+            Verdict::Incomplete => Ok(None),
+            Verdict::Wrong(why) => Err(anyhow!(why)),
+            Verdict::Right { closes } => Ok(Some(closes)),
+        }
+    }
+
+    /// The request that was on its way has ended like that.
+    fn over(&mut self, index: usize, how: Result<()>) {
+        let now = self.now();
+        let line = &mut self.lines[index];
+        if let Some((due, sent)) = line.asked.take() {
+            self.samples.push(Sample {
+                due,
+                took: now.saturating_sub(due),
+                late: sent.saturating_sub(due.max(line.free)),
+                right: how.is_ok(),
+            });
+        }
+        line.free = now;
+        if let Err(error) = how {
+            line.socket = None;
+            self.first_error.get_or_insert(format!("{error:#}"));
+        }
+    }
+
+    fn give_up_on_the_late(&mut self, now: Duration) {
+        for index in 0..self.lines.len() {
+            let late = |(_, sent): (Duration, Duration)| now.saturating_sub(sent) > LIMIT;
+            if self.lines[index].asked.is_some_and(late) {
+                self.over(index, Err(anyhow!("no answer within {LIMIT:?}")));
+                self.ask(index);
             }
         }
     }

@@ -13,6 +13,10 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, setrlimit};
 use rustix::thread::CpuSet;
 use serde::{Deserialize, Serialize};
+use thread_priority::{
+    RealtimeThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy, set_thread_priority_and_policy,
+    thread_native_id,
+};
 
 /// What a child runs: handed to this program itself, which prepares the process and then becomes the other one.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -213,6 +217,14 @@ pub(crate) fn pin(cpus: &[usize]) {
         // Figures of such a run say nothing about one core.
         say!("NOT PINNED to {cpus:?}: {error}");
     }
+}
+
+/// Has the calling thread go before everybody of a lower such priority, and before all who have none. Whether that is allowed.
+pub(crate) fn real_time(priority: u8) -> bool {
+    let Ok(priority) = priority.try_into() else { return false };
+    let policy = ThreadSchedulePolicy::Realtime(RealtimeThreadSchedulePolicy::Fifo);
+    set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Crossplatform(priority), policy)
+        .is_ok()
 }
 
 /// Thousands of connections need it, at either end; servers that do it themselves are no better off.
