@@ -1,8 +1,7 @@
 //! Heavy calls go on in a lane of their own, and are calls like any other there: they answer, stream, end and are ended.
 //! Must never need a fast machine: what is asked is who is answered while whom is not.
 
-use std::io::Read as _;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use crate::support::{Config, Raw, Server, eventually, get, guest};
 
@@ -198,37 +197,5 @@ fn a_tenant_that_takes_a_thread_goes_on_in_the_heavy_lane_while_others_are_there
             moved(&server, "start") > before + 500.0
         });
         over.store(true, Relaxed);
-    });
-}
-
-#[test]
-fn others_have_their_turn_beside_a_download() {
-    /// Far more than what goes out in one turn, and far less than a connection takes before it waits for its client.
-    const A_FEW_TURNS: u64 = 1 << 20;
-    let server = one_thread();
-    server.deploy("flood", &guest("flood"));
-    let (over, arrived) = (AtomicBool::new(false), AtomicU64::new(0));
-    let download = asks(&server, "flood/");
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            let mut buffer = vec![0; 1 << 20];
-            while !over.load(Relaxed) {
-                let read = download.stream().read(&mut buffer).expect("more of the answer");
-                assert!(read > 0 || over.load(Relaxed), "the download ended early");
-                arrived.fetch_add(read as u64, Relaxed);
-            }
-        });
-        eventually("the download is on its way", || arrived.load(Relaxed) > 16 << 20);
-        let mut neighbour = Raw::connect(server.ingress);
-        let mut meanwhile: Vec<u64> = (0..200)
-            .map(|_| {
-                let before = arrived.load(Relaxed);
-                assert_eq!(neighbour.get("/default/ok/").expect("an answer").text(), "ok");
-                arrived.load(Relaxed) - before
-            })
-            .collect();
-        over.store(true, Relaxed);
-        meanwhile.sort_unstable();
-        assert!(meanwhile[100] < A_FEW_TURNS, "a call waited for {} bytes of a download", meanwhile[100]);
     });
 }
