@@ -237,13 +237,12 @@ impl Client {
 
     /// Sends what is due first, if nothing is on its way.
     fn ask(&mut self, index: usize) {
+        let now = self.now();
         let line = &mut self.lines[index];
         if line.asked.is_some() {
             return;
         }
         let Some(due) = line.due.pop_front() else { return };
-        let now = Instant::now().saturating_duration_since(self.start);
-        let line = &mut self.lines[index];
         (line.asked, line.filled) = (Some((due, now)), 0);
         if let Err(error) = self.send(index) {
             self.over(index, Err(error));
