@@ -11,6 +11,7 @@ use anyhow::{Result, anyhow};
 
 use crate::abuses::{Abuse, Way};
 use crate::bombs;
+use crate::open_loop::Priority;
 use crate::wasm::{self, salted};
 use crate::wire::{Ended, Wire};
 
@@ -34,7 +35,7 @@ pub(crate) struct Attack<'a> {
     way: Way,
     target: &'a Target,
     connections: usize,
-    nice: i32,
+    priority: Priority,
     request: Vec<u8>,
     /// What is published.
     wasm: Vec<u8>,
@@ -48,7 +49,11 @@ const VISITED: usize = 50;
 
 impl<'a> Attack<'a> {
     /// So many clients of that priority.
-    pub(crate) fn new(abuse: &Abuse, target: &'a Target, (connections, nice): (usize, i32)) -> Result<Self> {
+    pub(crate) fn new(
+        abuse: &Abuse,
+        target: &'a Target,
+        (connections, priority): (usize, Priority),
+    ) -> Result<Self> {
         let wasm = match abuse.way {
             Way::Deploys => wasm::built("ok")?,
             // As text: what a toolchain makes of the same in Rust starts with the first call.
@@ -57,7 +62,7 @@ impl<'a> Attack<'a> {
             _ => vec![],
         };
         let request = request(abuse.way, target);
-        Ok(Self { way: abuse.way, target, connections, nice, request, wasm })
+        Ok(Self { way: abuse.way, target, connections, priority, request, wasm })
     }
 
     /// Goes on until `stop`.
@@ -80,7 +85,7 @@ impl<'a> Attack<'a> {
     }
 
     fn client(&self, index: usize, stop: &AtomicBool) -> Tally {
-        let _ = rustix::process::setpriority_process(None, self.nice);
+        self.priority.take();
         let mut tally = Tally::new();
         let mut wire: Option<Wire<'_>> = None;
         let publishes = matches!(self.way, Way::Deploys | Way::Bombs | Way::SpinInStart);

@@ -88,16 +88,16 @@ fn harness(options: &Options) -> Result<ExitCode> {
         connections: options.connections,
         rate,
         priority: options.priority(),
-        abuser_nice: options.abuser_nice,
+        abuser: options.abuser(),
     };
     let made = format!(
         "{phase:?} each of undisturbed, abuse, recovery, a server of its own each time; medians of {rounds} interleaved rounds, \
          errors of all. The victim is called {rate:.0} times a second ({chosen}) over {} connections by a client with {}; an abuse has \
-         {} at nice {}.",
+         {} with {}.",
         siege::CLIENTS,
         options.priority().given(),
         options.connections,
-        options.abuser_nice,
+        options.abuser().given(),
     );
     tell!("{made}");
     let mut report = Report { machine, made, quick: options.quick, rows: vec![], problems: vec![] };

@@ -34,9 +34,9 @@ pub(crate) struct Options {
     /// Priority of the victim's client, where the system allows it: lower is more [default: real time]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     nice: Option<i32>,
-    /// Priority of the abuser's clients: clients elsewhere would not take the server's cores.
-    #[arg(long, default_value_t = 10, value_name = "N", allow_negative_numbers = true)]
-    pub(crate) abuser_nice: i32,
+    /// Priority of the abuser's clients: clients elsewhere would not take the server's cores [default: idle]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    abuser_nice: Option<i32>,
     /// Writes everything that was measured.
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
@@ -68,6 +68,11 @@ impl Options {
     /// What the victim's client asks for.
     pub(crate) fn priority(&self) -> Priority {
         self.nice.map_or(Priority::RealTime, Priority::Nice)
+    }
+
+    /// What the abuser's clients ask for.
+    pub(crate) fn abuser(&self) -> Priority {
+        self.abuser_nice.map_or(Priority::Idle, Priority::Nice)
     }
 
     /// How long each phase takes.

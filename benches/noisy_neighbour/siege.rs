@@ -29,7 +29,7 @@ pub(crate) struct Plan {
     /// Of the victim.
     pub(crate) rate: f64,
     pub(crate) priority: Priority,
-    pub(crate) abuser_nice: i32,
+    pub(crate) abuser: Priority,
 }
 
 /// What one abuse did.
@@ -148,7 +148,7 @@ pub(crate) fn run(abuse: &Abuse, plan: &Plan, place: &Place) -> Result<Row> {
         function: path_in(NOISY, "abuser").trim_end_matches('/').to_owned(),
         tenant: NOISY,
     };
-    let attack = Attack::new(abuse, &target, (plan.connections, plan.abuser_nice))?;
+    let attack = Attack::new(abuse, &target, (plan.connections, plan.abuser))?;
     let victim = victim(&server, plan.rate, plan.priority);
     let pid = server.child.pid();
     let heartbeat = Heartbeat::start(&place.cores);

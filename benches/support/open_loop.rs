@@ -41,6 +41,8 @@ pub(crate) enum Priority {
     RealTime,
     /// To be treated so nicely.
     Nice(i32),
+    /// To go when nobody else wants to.
+    Idle,
 }
 
 /// One request.
@@ -70,14 +72,17 @@ const LOOK: Duration = Duration::from_millis(20);
 const REAL_TIME: u8 = 10;
 /// Where that is not allowed.
 const NICE: i32 = -10;
+const LAST: i32 = 19;
 
 impl Priority {
     /// Asks for it; tells what was given.
     pub(crate) fn take(self) -> String {
         let nice = match self {
             Self::RealTime if process::real_time(REAL_TIME) => return "real-time priority".to_owned(),
+            Self::Idle if process::idle() => return "idle priority".to_owned(),
             Self::RealTime => NICE,
             Self::Nice(nice) => nice,
+            Self::Idle => LAST,
         };
         match rustix::process::setpriority_process(None, nice) {
             Ok(()) => format!("nice {nice}"),
