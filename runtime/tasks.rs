@@ -3,8 +3,10 @@
 
 use std::future::Future;
 use std::io;
+use std::sync::OnceLock;
 use std::thread::{Builder, JoinHandle};
 
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use tokio::runtime::Handle;
 
 use crate::faults;
@@ -26,6 +28,37 @@ pub fn step_back(nice: i32) {
     let thread = rustix::thread::gettid();
     if let Err(error) = rustix::process::setpriority_process(Some(thread), nice) {
         tracing::warn!(%error, "work that ought to step back runs at the priority of all");
+    }
+}
+
+/// The cores that this process may use, once a thread has one of its own.
+static CORES: OnceLock<CpuSet> = OnceLock::new();
+
+/// The numbers of the cores that the calling thread may run on.
+#[must_use]
+pub fn cores() -> Vec<usize> {
+    let may = sched_getaffinity(None).unwrap_or_default();
+    (0..CpuSet::MAX_CPU).filter(|core| may.is_set(*core)).collect()
+}
+
+/// Keeps the calling thread on this core. What it starts stays there, too, unless it [roams](roam).
+pub fn stay_on(core: usize) {
+    let mut only = CpuSet::new();
+    only.set(core);
+    let before = sched_getaffinity(None);
+    match before.and_then(|before| sched_setaffinity(None, &only).map(|()| before)) {
+        Ok(before) => {
+            CORES.get_or_init(|| before);
+        }
+        Err(error) => tracing::warn!(core, %error, "a thread has no core of its own"),
+    }
+}
+
+/// Lets the calling thread run wherever this process may, whoever started it.
+pub fn roam() {
+    if let Some(cores) = CORES.get() {
+        // It stays where it is.
+        let _ = sched_setaffinity(None, cores);
     }
 }
 

@@ -3,7 +3,8 @@
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use crate::support::{Config, Raw, Server, eventually, get, guest};
+use crate::support::h2::exchange;
+use crate::support::{Config, H2, Raw, Server, eventually, get, guest, wat};
 
 const LONG: &str = r#"{"limits": {"cpu_ms": 20000, "wall_ms": 60000}}"#;
 
@@ -198,4 +199,62 @@ fn a_tenant_that_takes_a_thread_goes_on_in_the_heavy_lane_while_others_are_there
         });
         over.store(true, Relaxed);
     });
+}
+
+#[test]
+fn start_up_code_that_is_tried_at_its_deploy_runs_in_the_heavy_lane() {
+    let server = one_thread();
+    let before = (server.cpu_ns_of("heavy-"), server.cpu_ns_of("control"));
+    let refused =
+        server.upload_with("default", "loops", &wat("spin_in_start"), r#"{"limits": {"cpu_ms": 500}}"#);
+    assert!(refused.text().contains("cpu_limit"), "{}", refused.text());
+    let (heavy, control) = (server.cpu_ns_of("heavy-") - before.0, server.cpu_ns_of("control") - before.1);
+    assert!(
+        heavy >= 400_000_000 && control < heavy,
+        "{heavy} ns there, {control} ns on the threads of the admin API"
+    );
+}
+
+#[test]
+fn tenants_that_take_a_thread_are_answered_all_the_same_over_either_protocol() {
+    let server = one_thread();
+    for tenant in ["one", "other"] {
+        server.tenant(tenant);
+        assert_eq!(server.upload_with(tenant, "f", &guest("ok"), "{}").status, 201);
+    }
+    let (server, ingress) = (&server, server.ingress);
+    std::thread::scope(|scope| {
+        for tenant in ["one", "other"] {
+            for _ in 0..8 {
+                scope.spawn(move || {
+                    for call in 0..100 {
+                        // A new connection for each but the first of two.
+                        let mut raw = Raw::connect(ingress);
+                        for _ in 0..=call % 2 {
+                            assert_eq!(raw.get(&format!("/{tenant}/f/")).expect("an answer").text(), "ok");
+                        }
+                    }
+                });
+            }
+            scope.spawn(move || {
+                let h2 = H2::connect(ingress);
+                for _ in 0..20 {
+                    let asked: Vec<_> = (0..16)
+                        .map(|_| {
+                            let request = http::Request::get(format!("http://{ingress}/{tenant}/f/"));
+                            h2.start(exchange(
+                                h2.sender(),
+                                request.body(http_body_util::Full::default()).expect("a request"),
+                            ))
+                        })
+                        .collect();
+                    for answer in asked {
+                        assert_eq!(h2.run(answer).expect("no panic").expect("an answer").text(), "ok");
+                    }
+                }
+            });
+        }
+    });
+    // Whose function it is that nobody has is nobody's.
+    assert_eq!(get(server.ingress, "/nobody/f/").status, 404);
 }

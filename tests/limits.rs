@@ -102,8 +102,10 @@ fn a_loop_in_start_up_ends_at_its_cpu_limit_when_it_is_called() {
     let head = last.head().expect("a head");
     holders.push((last, head));
     assert!(holders.iter().all(|(_, head)| head.contains(" 200 ")));
-    server.deploy_with("f", &wat("spin_in_start"), CPU);
-    server.deploy("trap", &wat("trap_in_start"));
+    while_another_is_proven(&server, || {
+        server.deploy_with("f", &wat("spin_in_start"), CPU);
+        server.deploy("trap", &wat("trap_in_start"));
+    });
     neighbour(&server);
     drop(holders);
     eventually("there is room", || get(server.ingress, "/neighbour/ok/").status == 200);
@@ -113,15 +115,40 @@ fn a_loop_in_start_up_ends_at_its_cpu_limit_when_it_is_called() {
 }
 
 #[test]
+fn a_version_is_proven_at_its_deploy_though_calls_have_every_instance() {
+    let server = Server::with(Config::default().toml("threads = 1\n[server]\ninstances = 1"));
+    server.deploy("drip", &guest("drip"));
+    let (_holder, head) = begin(&server, "drip");
+    assert!(head.contains(" 200 "), "{head}");
+    is_refused(&server.upload_with("default", "f", &wat("spin_in_start"), CPU), "cpu_limit");
+    is_refused(&server.upload("f", &wat("trap_in_start")), "guest_trap");
+    server.deploy("f", &guest("ok"));
+}
+
+#[test]
 fn the_last_instance_is_for_a_call_and_not_for_one_made_ahead() {
     let server = Server::with(Config::default().toml("threads = 1\n[server]\ninstances = 1"));
     server.deploy("drip", &guest("drip"));
     let holder = begin(&server, "drip");
-    server.deploy_with("f", &wat("spin_in_start"), CPU);
+    while_another_is_proven(&server, || drop(server.deploy_with("f", &wat("spin_in_start"), CPU)));
     neighbour(&server);
     drop(holder);
     eventually("there is room", || get(server.ingress, "/neighbour/ok/").status == 200);
     ends(&server, "", 502, "cpu_limit");
+}
+
+/// Does something while the place that is kept for that is taken by a version that is tried.
+fn while_another_is_proven(server: &Server, something: impl FnOnce()) {
+    const LONG: &str = r#"{"limits": {"cpu_ms": 4000, "wall_ms": 60000}}"#;
+    server.tenant("another");
+    std::thread::scope(|scope| {
+        let before = server.cpu_ns_of("heavy-");
+        let proven = scope.spawn(|| server.upload_with("another", "f", &wat("spin_in_start"), LONG));
+        eventually("it is tried", || server.cpu_ns_of("heavy-") > before + 20_000_000);
+        something();
+        assert!(!proven.is_finished(), "too soon");
+        is_refused(&proven.join().expect("no panic"), "cpu_limit");
+    });
 }
 
 /// A request whose head has come, or its refusal.

@@ -214,3 +214,31 @@ fn a_machine_that_allows_less_is_given_less_and_one_that_allows_too_little_is_re
         assert!(!data.exists(), "nothing was begun");
     }
 }
+
+#[test]
+fn each_thread_that_answers_has_a_core_of_its_own_and_no_other_thread_has() {
+    let cores = std::thread::available_parallelism().expect("the number of cores").get().to_string();
+    let all = |server: &Server| {
+        server.deploy("f", &guest("ok"));
+        assert_eq!(server.call("f").text(), "ok");
+        server.cores_of_threads().into_iter().partition::<Vec<_>, _>(|(name, _)| name.starts_with("worker-"))
+    };
+    let server = Server::with(Config::default().flag("--threads", &cores));
+    let (workers, others) = all(&server);
+    let mut own: Vec<_> = workers.into_iter().map(|(_, cores)| cores).collect();
+    own.sort_unstable();
+    own.dedup();
+    assert_eq!(own.len().to_string(), cores, "{own:?}");
+    assert!(own.iter().all(|core| core.parse::<usize>().is_ok()), "{own:?}");
+    let roam = |others: Vec<(String, String)>| {
+        let first = others.first().expect("other threads").1.clone();
+        assert!(others.iter().all(|(_, cores)| *cores == first), "{others:?}");
+        first
+    };
+    let wherever = roam(others);
+
+    let server = Server::with(Config::default().flag("--threads", &cores).toml("pin_threads = \"off\"\n"));
+    let (workers, others) = all(&server);
+    assert_eq!(roam(workers), wherever);
+    assert_eq!(roam(others), wherever);
+}

@@ -32,6 +32,7 @@ use crate::deploy::table::Table;
 use crate::engine::artifact::ArtifactStore;
 use crate::engine::compile::Compiler;
 use crate::engine::crew::Crew;
+use crate::engine::lanes::HeavyLane;
 use crate::engine::locate::Locator;
 use crate::engine::profile::Slots;
 use crate::engine::program::Engines;
@@ -81,8 +82,9 @@ impl Rig {
             breaker: Rules::default(),
             server_timing: true,
         };
+        let heavy = HeavyLane::start(1, &ticker, &Handle::current()).unwrap();
         let plane = (loader, Arc::new(Table::new(Accounts::unlimited())));
-        let deployer = Deployer::new(catalog, plane, Crew::new(vec![]), ticker.pulse(), policy);
+        let deployer = Deployer::new(catalog, plane, Crew::new(vec![]), heavy, policy);
         let token = Token::open(data.path()).unwrap();
         let text = token.reveal().to_owned();
         let ready = Arc::new(AtomicBool::new(true));

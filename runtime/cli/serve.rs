@@ -13,7 +13,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use super::print;
 use crate::process::{self, Running};
 use crate::settings::{Flags, Settings};
-use crate::telemetry;
+use crate::{tasks, telemetry};
 
 /// Each flag wins over the settings file; what nobody says has a default.
 #[derive(Clone, Debug, Default, Args)]
@@ -95,7 +95,7 @@ pub(super) fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
 /// The runtime of the control plane: the admin API, deploys, housekeeping. Traffic has threads of its own.
 pub(super) fn control_plane() -> anyhow::Result<Runtime> {
     let mut builder = Builder::new_multi_thread();
-    builder.worker_threads(2).thread_name("control").enable_all();
+    builder.worker_threads(2).thread_name("control").on_thread_start(tasks::roam).enable_all();
     builder.build().context("the operating system refused a thread")
 }
 

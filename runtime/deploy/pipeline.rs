@@ -13,9 +13,9 @@ use super::table::{Route, Shared, Table};
 use crate::catalog::{Catalog, CatalogError, Function, NewVersion, Published, Snapshot, Version, Weight};
 use crate::engine::compile::CompileError;
 use crate::engine::crew::Crew;
-use crate::engine::instance::spawn_ahead;
+use crate::engine::instance::prove_ahead;
+use crate::engine::lanes::{Group, HeavyLane};
 use crate::engine::program::{Program, ProgramId, SpawnError};
-use crate::engine::ticker::Pulse;
 use crate::engine::verdict;
 use crate::faults;
 use crate::host::Grant;
@@ -34,7 +34,7 @@ pub struct Deployer {
     pub(super) loader: Arc<Loader>,
     pub(super) table: Arc<Table>,
     pub(super) crew: Crew,
-    pub(super) pulse: Pulse,
+    heavy: HeavyLane,
     policy: Policy,
     /// Held shared by deploys, and alone by whoever removes blobs that nothing refers to.
     pub(super) blobs_in_use: RwLock<()>,
@@ -130,7 +130,7 @@ impl Deployer {
         catalog: Catalog,
         (loader, table): (Arc<Loader>, Arc<Table>),
         crew: Crew,
-        pulse: Pulse,
+        heavy: HeavyLane,
         policy: Policy,
     ) -> Arc<Self> {
         Arc::new(Self {
@@ -138,7 +138,7 @@ impl Deployer {
             loader,
             table,
             crew,
-            pulse,
+            heavy,
             policy,
             blobs_in_use: RwLock::new(()),
             left_over: AtomicBool::new(false),
@@ -229,13 +229,18 @@ impl Deployer {
         Ok((Deployed { function, version, created, timings }, unused))
     }
 
-    /// Makes one instance and throws it away: start-up code that traps, loops or needs too much is found out now.
+    /// Makes one instance and throws it away: start-up code that traps, loops or needs too much is found out now, in the heavy
+    /// lane, as it may be anything.
     pub(super) async fn prove(&self, program: &Arc<Program>, limits: &Limits) -> Result<(), DeployError> {
         let meter = Arc::new(Meter::default());
-        let spawning = spawn_ahead(program.clone(), (limits.cpu_ms, meter.clone()), self.pulse.clone());
+        let mut proof = prove_ahead(program.clone(), (limits.cpu_ms, meter.clone()));
+        let group = Group::of(&program.grant.account);
+        let starts = self.heavy.run(group, move |cx, pulse| proof.poll(cx, pulse));
+        let panicked = || Err(SpawnError::given_up("the host panicked"));
         let wall = std::time::Duration::from_millis(limits.wall_ms);
-        match tokio::time::timeout(wall, spawning).await {
-            Ok(Ok(_)) => Ok(()),
+        let started = tokio::time::timeout(wall, starts).await;
+        match started.map(|started| started.flatten().unwrap_or_else(panicked)) {
+            Ok(Ok(())) => Ok(()),
             Ok(Err(SpawnError::Full)) => {
                 // No slot to try it in is no fault of the upload: its first call will tell.
                 tracing::warn!("no slot was free to prove a version ready");

@@ -2,7 +2,6 @@
 //! Must never be written but under the one writer's lock, and never wait for a reader.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -155,8 +154,7 @@ impl Route {
         paused: bool,
     ) -> Self {
         let total = versions.iter().map(|(_, weight)| u64::from(*weight)).sum();
-        let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(&tenant);
-        let group = Group { tenant: hash, weight: shared.account.quota.weight };
+        let group = Group::of(&shared.account);
         Self { tenant, function, shared, versions, paused, group, total }
     }
 

@@ -2,6 +2,7 @@
 //! Must never be used after anything but a clean end: a call consumes its instance and gives it back only then.
 
 mod again;
+mod ahead;
 mod concurrent;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -26,6 +27,7 @@ use crate::host::meter::Meter;
 use crate::host::{HostState, lowered};
 use crate::model::version::Handler;
 pub(super) use again::Resetter;
+pub use ahead::{Ahead, prove_ahead, reset_ahead, spawn_ahead};
 
 /// One store with one guest in it.
 pub struct Instance {
@@ -284,53 +286,6 @@ impl Call {
     pub fn meter(&self) -> &Arc<Meter> {
         &self.meter
     }
-}
-
-/// Makes an instance ahead of any call, charging its start-up like a call's.
-///
-/// # Errors
-/// As [`Program::spawn`]; a panic of the host counts as a guest that failed to start.
-pub async fn spawn_ahead(
-    program: Arc<Program>,
-    (cpu_ms, meter): (u64, Arc<Meter>),
-    pulse: Pulse,
-) -> Result<Box<Instance>, SpawnError> {
-    let account = meter.clone();
-    let id = program.id;
-    let spawning = async move { program.spawn(account).await };
-    let spawned = ahead((id, spawning), (cpu_ms, meter), pulse).await;
-    let panicked = || Err(SpawnError::Guest(wasmtime::format_err!("the host panicked")));
-    spawned.unwrap_or_else(panicked).map(Box::new)
-}
-
-/// Puts an instance back ahead of any call, charging that like a call's start-up. `None` if it could not be, and is gone.
-pub async fn reset_ahead(
-    program: ProgramId,
-    instance: Box<Instance>,
-    cpu_ms: u64,
-    pulse: Pulse,
-) -> Option<Box<Instance>> {
-    let meter = instance.meter.clone();
-    ahead((program, instance.as_new()), (cpu_ms, meter), pulse).await.flatten()
-}
-
-/// Polls what runs a guest that nobody waits for. `None` if the host panicked.
-async fn ahead<T>(
-    (id, work): (ProgramId, impl Future<Output = T>),
-    (cpu_ms, meter): (u64, Arc<Meter>),
-    pulse: Pulse,
-) -> Option<T> {
-    meter.arm(cpu_ms);
-    let mut work = Box::pin(work);
-    std::future::poll_fn(move |cx| {
-        pulse.begin(Some(id));
-        meter.poll_begins();
-        let polled = catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx)));
-        meter.poll_ends();
-        pulse.end();
-        polled.map_or(Poll::Ready(None), |polled| polled.map(Some))
-    })
-    .await
 }
 
 impl Instance {

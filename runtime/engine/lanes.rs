@@ -2,6 +2,9 @@
 //! One slice at a time, of the tenant that has used the least. Must never keep a call whose owner has left, nor run one
 //! twice at once.
 
+mod errand;
+
+use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
@@ -13,15 +16,19 @@ use tokio::sync::{Notify, oneshot};
 
 use super::instance::{Ended, Run};
 use super::ticker::{Pulse, Ticker};
+use crate::host::account::Account;
 use crate::host::meter::thread_cpu_ns;
 use crate::model::fair::Fair;
 use crate::tasks;
+use errand::Errand;
 
 /// Ticks after which a call leaves the thread that took it.
 pub const LIGHT_TICKS: u32 = 2;
 /// CPU time above which a call that stayed counts as heavy, in nanoseconds: more than one that is interrupted once is
 /// charged for a tick that was not its own.
 pub const HEAVY_NS: u64 = (LIGHT_TICKS as u64 + 1) * 1_000_000;
+/// What a slice takes: a tick.
+const SLICE_NS: u64 = 1_000_000;
 /// How much a heavy thread gives way to those that answer short calls. Not idle priority: a thread that holds a lock and
 /// is never scheduled would hold up everybody.
 const NICE: i32 = 10;
@@ -33,6 +40,15 @@ pub struct Group {
     pub tenant: u64,
     /// How many parts it has.
     pub weight: u32,
+}
+
+impl Group {
+    /// A tenant's.
+    #[must_use]
+    pub fn of(account: &Account) -> Self {
+        let tenant = BuildHasherDefault::<DefaultHasher>::default().hash_one(&account.tenant);
+        Self { tenant, weight: account.quota.weight }
+    }
 }
 
 /// The heavy lane.
@@ -81,6 +97,7 @@ struct Job {
 /// What is to be done, and who is told when its instance has ended here and is not handed back.
 enum Work {
     Run(Run, oneshot::Sender<Ended>, Arc<Gone>),
+    Errand(Errand),
     Waste(Box<dyn Send>, Arc<Gone>),
 }
 
@@ -110,7 +127,7 @@ impl HeavyLane {
     /// When the operating system gives no thread.
     pub fn start(threads: usize, ticker: &Arc<Ticker>, timers: &Handle) -> std::io::Result<Self> {
         let queue = Arc::new(Queue {
-            lines: Mutex::default(),
+            lines: Mutex::new(Fair::new(SLICE_NS)),
             ready: Condvar::new(),
             busy: AtomicUsize::new(0),
             stop: AtomicBool::new(false),
@@ -217,18 +234,22 @@ impl Job {
         self.state.store(RUNNING, Ordering::SeqCst);
         let mut place = self.work.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(work) = place.as_mut() else { return false };
-        let run = match work {
-            Work::Run(run, ..) if !self.left.load(Ordering::SeqCst) => run,
-            _ => {
-                self.clear(&mut place, pulse);
-                return false;
-            }
-        };
         let waker = Waker::from(self.clone());
-        match run.poll(&mut Context::from_waker(&waker), pulse) {
-            Poll::Ready(ended) => {
+        let mut cx = Context::from_waker(&waker);
+        let polled = match work {
+            _ if self.left.load(Ordering::SeqCst) => None,
+            Work::Waste(..) => None,
+            Work::Run(run, ..) => Some(run.poll(&mut cx, pulse).map(Some)),
+            Work::Errand(errand) => Some(errand(&mut cx, pulse).map(|()| None)),
+        };
+        match polled {
+            None => {
+                self.clear(&mut place, pulse);
+                false
+            }
+            Some(Poll::Ready(ended)) => {
                 self.state.store(OVER, Ordering::SeqCst);
-                if let Some(Work::Run(run, done, gone)) = place.take() {
+                if let (Some(Work::Run(run, done, gone)), Some(ended)) = (place.take(), ended) {
                     drop(run);
                     if let Err(ended) = done.send(ended) {
                         throw_away(ended, pulse);
@@ -237,7 +258,7 @@ impl Job {
                 }
                 false
             }
-            Poll::Pending => {
+            Some(Poll::Pending) => {
                 drop(place);
                 if self.state.compare_exchange(RUNNING, IDLE, Ordering::SeqCst, Ordering::SeqCst).is_err() {
                     self.state.store(QUEUED, Ordering::SeqCst);
@@ -265,6 +286,7 @@ impl Job {
                 throw_away(waste, pulse);
                 gone
             }
+            Some(Work::Errand(errand)) => return throw_away(errand, pulse),
             None => return,
         };
         gone.tell();

@@ -13,7 +13,7 @@ use super::pool::{Shelf, Taken};
 use super::program::{Program, ProgramId};
 use super::room::Room;
 use super::verdict;
-use crate::host::meter::{Meter, now_ns};
+use crate::host::meter::Meter;
 use crate::model::outcome::{Outcome, Start};
 
 /// What a call takes of its thread besides the guest: reading, routing, writing, in nanoseconds.
@@ -188,19 +188,6 @@ impl Lease {
         if let Some(call) = &mut self.call {
             call.body_is_sent();
         }
-    }
-
-    /// Takes note of time that its answer took of the thread, beside the guest's.
-    pub fn charge(&self, used_ns: u64) {
-        if let Some(room) = &self.room {
-            room.charge(used_ns);
-        }
-    }
-
-    /// See [`Room::is_greedy`]. A call that has ended is not.
-    #[must_use]
-    pub fn is_greedy(&self) -> bool {
-        self.room.as_ref().is_some_and(|room| room.is_greedy(now_ns()))
     }
 
     /// Whether the call began in the heavy lane.

@@ -10,6 +10,7 @@ pub mod lanes;
 pub mod lease;
 pub mod locate;
 pub mod lower;
+pub mod party;
 pub mod pool;
 pub mod profile;
 pub mod program;

@@ -15,6 +15,7 @@ use tokio::sync::Notify;
 
 use super::instance::{Call, Instance, Remains};
 use super::lanes::{Gone, Group, HEAVY_NS, HeavyLane};
+use super::party::Parties;
 use super::program::{Program, ProgramId};
 use super::room::{Room, Rooms, Share};
 use super::sizing::Sizing;
@@ -111,11 +112,11 @@ pub enum Wish {
 }
 
 impl Taken {
-    /// See [`Room::is_greedy`].
+    /// See [`Room::is_hogged`].
     #[must_use]
-    pub fn is_greedy(&self, now_ns: u64) -> bool {
+    pub fn is_hogged(&self, now_ns: u64) -> bool {
         let (Self::Reused(_, room) | Self::Ready(_, room) | Self::Used(_, room) | Self::Nothing(room)) = self;
-        room.is_greedy(now_ns)
+        room.is_hogged(now_ns)
     }
 }
 
@@ -165,6 +166,11 @@ impl Shelf {
         let gone = Gone::new(&self.work);
         call.give_away(&self.heavy, group, &gone);
         gone
+    }
+
+    /// Who uses how much of this thread.
+    pub fn parties(&self) -> &Rc<Parties> {
+        self.rooms.parties()
     }
 
     /// Whether calls hold half of what there may be.

@@ -9,6 +9,7 @@ use wasmtime::{
     RegallocAlgorithm, WasmBacktraceDetails,
 };
 
+use super::program::SPARE;
 use crate::model::limits::{self, Limits};
 use crate::model::version::Profile;
 
@@ -107,7 +108,7 @@ pub fn config(profile: Profile, purpose: Purpose<'_>) -> Config {
 
 /// Most instances have one linear memory, some have more.
 fn memories(instances: u32) -> u32 {
-    instances.saturating_add(instances / 4)
+    instances.saturating_add(SPARE).saturating_add(instances / 4)
 }
 
 /// Linear memories that the engines of all profiles have between them.
@@ -121,21 +122,21 @@ pub fn all_memories(instances: u32) -> u64 {
 pub fn address_bytes(instances: u32, ceiling: &Limits) -> u64 {
     const STACK: u64 = (2 << 20) + (64 << 10);
     let tables = ceiling.table_elements.saturating_mul(8 * 3);
-    let tables = tables.saturating_mul(u64::from(instances) * 2);
+    let tables = tables.saturating_mul(u64::from(instances.saturating_add(SPARE)) * 2);
     all_memories(instances).saturating_mul(RESERVATION + GUARD + STACK).saturating_add(tables)
 }
 
 fn pool(slots: &Slots) -> PoolingAllocationConfig {
-    let n = slots.instances;
+    let n = slots.instances.saturating_add(SPARE);
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(n)
         // A Rust component takes 3 core instances, 2 tables and 1 memory, and one core instance more to be put back; larger
         // ones take from the same stock.
         .total_core_instances(n.saturating_mul(5))
         .total_tables(n.saturating_mul(3))
-        .total_memories(memories(n))
+        .total_memories(memories(slots.instances))
         // A lowered instance takes its stack when it is called: never is there a memory for it and no stack.
-        .total_stacks(memories(n))
+        .total_stacks(memories(slots.instances))
         .max_core_instances_per_component(limits::CORE_INSTANCES_PER_COMPONENT)
         .max_tables_per_component(limits::TABLES_PER_COMPONENT)
         .max_memories_per_component(limits::MEMORIES_PER_COMPONENT)

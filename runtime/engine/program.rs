@@ -21,8 +21,8 @@ use crate::model::version::{Handler, Profile, Tier};
 pub(super) use link::Guest;
 pub use link::Image;
 use link::{Linked, Pre};
-pub(super) use seats::Seat;
 use seats::Seats;
+pub(super) use seats::{SPARE, Seat};
 
 /// An engine with its linker and its pool of slots. The async one is made when the first program needs it.
 pub struct Engines {
@@ -143,6 +143,14 @@ pub enum SpawnError {
     Guest(#[source] wasmtime::Error),
 }
 
+impl SpawnError {
+    /// What made it was given up for this reason.
+    #[must_use]
+    pub fn given_up(why: &'static str) -> Self {
+        Self::Guest(wasmtime::Error::msg(why))
+    }
+}
+
 impl Engines {
     /// The lean engine now, the other one later.
     ///
@@ -249,7 +257,19 @@ impl Program {
     /// # Errors
     /// [`SpawnError::Full`] when the pool has no slot, [`SpawnError::Guest`] when start-up trapped.
     pub async fn spawn(&self, meter: Arc<Meter>) -> Result<Instance, SpawnError> {
-        let seat = self.code.seats.take().ok_or(SpawnError::Full)?;
+        self.spawn_in(self.code.seats.take(), meter).await
+    }
+
+    /// Makes one instance and throws it away, if possible without taking a place from a call.
+    ///
+    /// # Errors
+    /// As [`Program::spawn`].
+    pub async fn prove(&self, meter: Arc<Meter>) -> Result<(), SpawnError> {
+        self.spawn_in(self.code.seats.take_spare(), meter).await.map(drop)
+    }
+
+    async fn spawn_in(&self, seat: Option<Seat>, meter: Arc<Meter>) -> Result<Instance, SpawnError> {
+        let seat = seat.ok_or(SpawnError::Full)?;
         let mut store = Store::new(&self.code.engine, HostState::new(&self.grant, meter.clone()));
         store.limiter(|state| &mut state.memory);
         store.set_hostcall_fuel(limits::HOSTCALL_BYTES);

@@ -14,11 +14,11 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use super::instance::Instance;
+use super::party::{Parties, Party};
 use super::pool::Taken;
 use super::program::ProgramId;
 use crate::host::account::{Account, Budget, Pressure};
 use crate::host::meter::now_ns;
-use crate::model::allowance::{Allowance, Company};
 use crate::model::share::{may_take, patience_ms};
 use crate::model::turns::{Ticket, Turns};
 
@@ -33,8 +33,8 @@ pub struct Rooms {
     /// Those of them that calls hold, or held and are yet to be dropped.
     busy: Cell<u32>,
     shares: RefCell<HashMap<*const Account, Rc<Share>>>,
-    queue: RefCell<Turns<Party, Rc<Waiter>>>,
-    company: Cell<Company>,
+    queue: RefCell<Turns<Line, Rc<Waiter>>>,
+    parties: Rc<Parties>,
     /// When nobody waited, last; in milliseconds.
     empty_ms: Cell<u64>,
     budget: Arc<Budget>,
@@ -44,8 +44,7 @@ pub struct Rooms {
 pub struct Share {
     account: Arc<Account>,
     busy: Cell<u32>,
-    /// What it has used of this thread, and when that was looked at last.
-    used: Cell<(Allowance, u64)>,
+    party: Rc<Party>,
 }
 
 /// One instance's room.
@@ -57,9 +56,9 @@ pub struct Room {
 }
 
 /// Whose line it is.
-struct Party(Rc<Share>);
+struct Line(Rc<Share>);
 
-impl PartialEq for Party {
+impl PartialEq for Line {
     fn eq(&self, other: &Self) -> bool {
         Rc::ptr_eq(&self.0, &other.0)
     }
@@ -96,10 +95,16 @@ impl Rooms {
             busy: Cell::new(0),
             shares: RefCell::default(),
             queue: RefCell::new(Turns::new(WAITING)),
-            company: Cell::default(),
+            parties: Rc::default(),
             empty_ms: Cell::new(0),
             budget,
         })
+    }
+
+    /// Who uses how much of the thread.
+    #[must_use]
+    pub fn parties(&self) -> &Rc<Parties> {
+        &self.parties
     }
 
     /// Instances that exist.
@@ -130,13 +135,17 @@ impl Rooms {
     #[must_use]
     pub fn share(&self, account: &Arc<Account>) -> Rc<Share> {
         let mut shares = self.shares.borrow_mut();
-        let new = || Rc::new(Share { account: account.clone(), busy: Cell::new(0), used: Cell::default() });
+        let new = || {
+            let party = self.parties.of(account);
+            Rc::new(Share { account: account.clone(), busy: Cell::new(0), party })
+        };
         shares.entry(Arc::as_ptr(account)).or_insert_with(new).clone()
     }
 
     /// Forgets tenants that have no program here any more.
     pub fn settle(&self) {
         self.shares.borrow_mut().retain(|_, share| Rc::strong_count(share) > 1);
+        self.parties.settle();
     }
 
     /// Whether this tenant may have one more call: by its share of instances, and by that of memory.
@@ -183,7 +192,7 @@ impl Rooms {
     /// Lets in whoever waits and may.
     fn serve(self: &Rc<Self>) {
         while !self.is_full() {
-            let next = self.queue.borrow_mut().next(|Party(share)| self.may(share));
+            let next = self.queue.borrow_mut().next(|Line(share)| self.may(share));
             let Some(waiter) = next else { return };
             self.mark_empty();
             waiter.give(Taken::Nothing(self.room(&waiter.share)));
@@ -227,7 +236,7 @@ impl Rooms {
             given: RefCell::default(),
             waker: RefCell::default(),
         });
-        let ticket = self.queue.borrow_mut().push(Party(share.clone()), waiter.clone())?;
+        let ticket = self.queue.borrow_mut().push(Line(share.clone()), waiter.clone())?;
         let patience = Duration::from_millis(patience_ms(now_ms(), self.empty_ms.get()));
         let waiting = Waiting { rooms: self.clone(), waiter, ticket };
         tokio::time::timeout(patience, waiting).await.ok()
@@ -281,22 +290,15 @@ impl Room {
         }
     }
 
-    /// Whether its tenant has used more of the thread than others need put up with, and there are others.
+    /// See [`Parties::is_hogging`].
     #[must_use]
-    pub fn is_greedy(&self, now_ns: u64) -> bool {
-        let mut company = self.rooms.company.get();
-        let others = company.enters(Rc::as_ptr(&self.share).addr(), now_ns);
-        self.rooms.company.set(company);
-        let (used, _) = self.share.used.get();
-        self.share.used.set((used, now_ns));
-        others && used.is_spent(now_ns, self.share.account.quota.weight)
+    pub fn is_hogged(&self, now_ns: u64) -> bool {
+        self.rooms.parties.is_hogging(&self.share.party, now_ns)
     }
 
-    /// Takes note of time that its tenant has used of the thread.
+    /// Takes note of time that a guest of its tenant has used of the thread.
     pub fn charge(&self, used_ns: u64) {
-        let (mut used, now_ns) = self.share.used.get();
-        used.charge(used_ns, now_ns, self.share.account.quota.weight);
-        self.share.used.set((used, now_ns));
+        self.rooms.parties.charge_guest(&self.share.party, used_ns);
     }
 
     /// No call has it any more.

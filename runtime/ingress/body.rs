@@ -4,11 +4,9 @@
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http_body::{Body as HttpBody, Frame, SizeHint};
-use tokio::time::{Sleep, sleep};
 use wasmtime_wasi_http::WasiBody;
 
 use super::flight::Flight;
@@ -23,10 +21,6 @@ const GATHER: usize = 64 * 1024;
 /// kernel takes them, and a few who download as fast as they can would keep everybody else waiting. Over HTTP/1 it asks once
 /// more after it has flushed, so that it is twice as many there.
 const TURN: u64 = 32 * 1024;
-/// What sending those takes of the thread, in nanoseconds: a guess, from 30 us for 64 KiB over loopback.
-const TURN_NS: u64 = 15_000;
-/// How long a download waits whose tenant has used more of the thread than its part while others are there.
-const PAUSE: Duration = Duration::from_millis(1);
 
 /// What hyper sends.
 pub enum Body {
@@ -67,8 +61,8 @@ enum Turn {
     First,
     /// This answer's.
     Its,
-    /// Somebody else's, for at least so long.
-    Over(Option<Pin<Box<Sleep>>>),
+    /// Somebody else's.
+    Over,
 }
 
 /// What was gathered: one piece as it came, more of them copied together.
@@ -213,29 +207,16 @@ impl GuestBody {
 
     /// Ready while it is this answer's turn.
     fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        match &mut self.turn {
-            Turn::Over(pause) => {
-                if let Some(pause) = pause {
-                    ready!(pause.as_mut().poll(cx));
-                }
+        match self.turn {
+            Turn::Over => {
                 self.turn = Turn::Its;
                 return Poll::Ready(());
             }
             Turn::Its if self.sent - self.turn_at < TURN => return Poll::Ready(()),
-            Turn::Its => {
-                self.turn_at = self.sent;
-                self.flight.charge(TURN_NS);
-                if self.flight.is_greedy() {
-                    // Once for each turn: however much its tenant uses elsewhere, a download gets on.
-                    let mut pause = Box::pin(sleep(PAUSE));
-                    let polled = pause.as_mut().poll(cx);
-                    self.turn = Turn::Over(Some(pause));
-                    return polled;
-                }
-            }
+            Turn::Its => self.turn_at = self.sent,
             Turn::First => {}
         }
-        self.turn = Turn::Over(None);
+        self.turn = Turn::Over;
         // Its first poll has the task woken once the thread has looked for what came in meanwhile.
         std::pin::pin!(tokio::task::yield_now()).poll(cx)
     }
@@ -346,7 +327,7 @@ impl HttpBody for Body {
             Self::Guest(guest) => {
                 let polled = guest.poll_piece(cx);
                 // Who is kept waiting by the thread is waited for by nobody: nothing has changed for the guest.
-                if polled.is_ready() || !matches!(guest.turn, Turn::Over(_)) {
+                if polled.is_ready() || !matches!(guest.turn, Turn::Over) {
                     guest.flight.client_has_a_piece.set(matches!(polled, Poll::Ready(Some(Ok(_)))));
                 }
                 polled

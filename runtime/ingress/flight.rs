@@ -119,19 +119,6 @@ impl Flight {
         state.ended.is_none() && state.lease.as_ref().is_some_and(Lease::is_computing)
     }
 
-    /// Takes note of time that sending its answer took of the thread.
-    pub fn charge(&self, used_ns: u64) {
-        if let Some(lease) = &self.state.borrow().lease {
-            lease.charge(used_ns);
-        }
-    }
-
-    /// Whether its tenant has used more of the thread than others need put up with, and there are others.
-    #[must_use]
-    pub fn is_greedy(&self) -> bool {
-        self.state.borrow().lease.as_ref().is_some_and(Lease::is_greedy)
-    }
-
     /// Whether it began as a light call and is one no more.
     #[must_use]
     pub fn has_moved(&self) -> bool {

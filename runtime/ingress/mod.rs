@@ -12,6 +12,7 @@ pub mod reply;
 mod retry;
 pub mod service;
 mod timing;
+pub mod turnstile;
 pub mod visit;
 pub mod watch;
 pub mod worker;

@@ -18,6 +18,7 @@ use super::body::{Body, Gathered, GuestBody};
 use super::busy_poll::Doorbell;
 use super::flight::{Flight, NoHead};
 use super::reply::{self, Form};
+use super::turnstile::Gate;
 use super::visit::{Ids, Visit};
 use super::watch::Watch;
 use super::{Face, head, retry};
@@ -55,6 +56,14 @@ pub struct Desk {
     pub times: Arc<Times>,
 }
 
+/// Where the requests of one connection come from.
+pub struct Caller {
+    /// Its socket.
+    pub link: Rc<Link>,
+    /// Through which it comes to its turns.
+    pub gate: Gate,
+}
+
 /// A failure before any byte of an answer.
 pub(super) enum Failure {
     Rejected(Rejection),
@@ -68,12 +77,13 @@ impl From<Rejection> for Failure {
 }
 
 /// Names the request, has it answered, and maps whatever went wrong. Never fails.
-pub async fn serve(desk: Rc<Desk>, link: Rc<Link>, request: Request<Incoming>) -> Response<Body> {
+pub async fn serve(desk: Rc<Desk>, from: Rc<Caller>, request: Request<Incoming>) -> Response<Body> {
+    let link = &from.link;
     link.request_begins(request.version() == http::Version::HTTP_2);
     desk.doorbell.ring();
     let form = Form::of(request.headers());
-    let mut visit = Visit::new(&desk.ids, &link, request.method() == Method::HEAD);
-    match respond(&desk, &link, &mut visit, request).await {
+    let mut visit = Visit::new(&desk.ids, link, request.method() == Method::HEAD);
+    match respond(&desk, &from, &mut visit, request).await {
         Ok((response, flight)) => finish(&desk.times, visit, response, &flight),
         Err((Failure::Rejected(rejection), _)) => {
             visit.rejected(&rejection, &desk.face.table.rejected);
@@ -106,10 +116,10 @@ fn finish(times: &Times, visit: Visit, mut response: Response<Body>, flight: &Fl
 pub(super) type Answered = Result<(Response<Body>, Rc<Flight>), (Failure, Option<Rc<Flight>>)>;
 
 /// Route, admit, lease, invoke: each step takes what the one before it gave.
-async fn respond(desk: &Rc<Desk>, link: &Link, visit: &mut Visit, request: Request<Incoming>) -> Answered {
+async fn respond(desk: &Rc<Desk>, from: &Caller, visit: &mut Visit, request: Request<Incoming>) -> Answered {
     let refused = |rejection: Rejection| (Failure::Rejected(rejection), None);
     let (mut parts, body) = request.into_parts();
-    let (permit, prefix) = admit(desk, &parts, visit).map_err(refused)?;
+    let (permit, prefix) = admit(desk, (from, &parts), visit).await.map_err(refused)?;
     visit.phases.routed = now_ns();
     let (route, live) = (permit.route.clone(), permit.live.clone());
     visit.admit(permit).await.map_err(refused)?;
@@ -130,7 +140,7 @@ async fn respond(desk: &Rc<Desk>, link: &Link, visit: &mut Visit, request: Reque
     let of_authority = || HeaderValue::from_str(parts.uri.authority()?.as_str()).ok();
     let host = parts.headers.get(header::HOST).cloned().or_else(of_authority);
     rewrite(&mut parts, (prefix, &route), live.handler);
-    introduce(&mut parts.headers, host, link, visit.id);
+    introduce(&mut parts.headers, host, &from.link, visit.id);
     let call = Calling { desk, live, program, group: route.group, cold };
     if call.live.retries.is_some() && retry::may_be_repeated(&parts.method) {
         return Box::pin(retry::twice(&call, visit, taken, (parts, body))).await;
@@ -175,7 +185,7 @@ impl Calling<'_> {
     ) -> Answered {
         let Self { desk, live, program, group, cold } = self;
         let headless = parts.method == Method::HEAD;
-        let greedy = taken.is_greedy(visit.phases.admitted);
+        let hogged = taken.is_hogged(visit.phases.admitted);
         let terms = Terms {
             cpu_ms: live.limits.cpu_ms,
             max_requests: live.max_requests,
@@ -183,11 +193,11 @@ impl Calling<'_> {
             group: *group,
             heavy: match live.expected() {
                 // There each tenant has its turn.
-                Expected::Light => greedy,
+                Expected::Light => hogged,
                 // Each waits for its turn there with an instance of its own: a thousand calls would leave none for others,
                 // for a doubt that may be the machine's doing.
-                Expected::New => greedy || !(program.code.is_light() || desk.shelf.is_crowded()),
-                Expected::Doubtful => greedy || !desk.shelf.is_crowded(),
+                Expected::New => hogged || !(program.code.is_light() || desk.shelf.is_crowded()),
+                Expected::Doubtful => hogged || !desk.shelf.is_crowded(),
                 Expected::Heavy => true,
             },
         };
@@ -208,8 +218,24 @@ impl Calling<'_> {
 type Admitted = (Permit, usize);
 
 /// Everything that can be refused without a guest.
-fn admit(desk: &Desk, parts: &Parts, visit: &mut Visit) -> Result<Admitted, Rejection> {
-    let face = &desk.face;
+async fn admit(
+    desk: &Desk,
+    (from, parts): (&Caller, &Parts),
+    visit: &mut Visit,
+) -> Result<Admitted, Rejection> {
+    let (route, prefix) = find(&desk.face, parts)?;
+    from.gate.enters(&route.shared.account, from.link.http2.get()).await;
+    let declared = head::declared_length(&parts.headers).unwrap_or(0);
+    let entered = Permit::enter(route.clone(), visit.phases.began).and_then(|permit| {
+        let fits = declared <= permit.live.limits.request_body_bytes;
+        if fits { Ok(permit) } else { Err(Rejection::PayloadTooLarge) }
+    });
+    let permit = entered.inspect_err(|_| visit.refused_by = Some(route))?;
+    Ok((permit, prefix))
+}
+
+/// Whose request it is, and how much of its path is the platform's.
+fn find(face: &Face, parts: &Parts) -> Result<(Arc<Route>, usize), Rejection> {
     if face.is_draining() {
         return Err(Rejection::Draining);
     }
@@ -222,13 +248,7 @@ fn admit(desk: &Desk, parts: &Parts, visit: &mut Visit) -> Result<Admitted, Reje
     let target = head::target(host.as_deref(), parts.uri.path(), &face.base_domain)?;
     let routes = face.table.now();
     let route = routes.find(target.tenant, target.function).ok_or(Rejection::NoRoute)?;
-    let declared = head::declared_length(&parts.headers).unwrap_or(0);
-    let entered = Permit::enter(route.clone(), visit.phases.began).and_then(|permit| {
-        let fits = declared <= permit.live.limits.request_body_bytes;
-        if fits { Ok(permit) } else { Err(Rejection::PayloadTooLarge) }
-    });
-    let permit = entered.inspect_err(|_| visit.refused_by = Some(route.clone()))?;
-    Ok((permit, target.prefix))
+    Ok((route.clone(), target.prefix))
 }
 
 /// Makes the target what the guest is to see: without the platform's prefix, and whole where 0.3 reads it whole.

@@ -22,7 +22,8 @@ use tokio::task::LocalSet;
 
 use super::Face;
 use super::busy_poll::Doorbell;
-use super::service::{Desk, serve};
+use super::service::{Caller, Desk, serve};
+use super::turnstile::{Gate, Turnstile};
 use super::visit::Ids;
 use super::watch::{Watch, now_ms};
 use crate::engine::crew::Order;
@@ -61,6 +62,8 @@ pub struct Hire {
     pub node: u32,
     /// Which thread this is, and of how many.
     pub index: (usize, usize),
+    /// Where it stays.
+    pub core: Option<usize>,
 }
 
 /// Starts a thread. It ends when nobody can send it orders any more.
@@ -68,8 +71,10 @@ pub struct Hire {
 /// # Errors
 /// When the operating system gives no thread, or no event queue for it.
 pub fn start(hire: Hire) -> io::Result<JoinHandle<()>> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().on_thread_start(tasks::roam).enable_all().build()?;
     tasks::thread(&format!("worker-{}", hire.index.0), move || {
+        hire.core.into_iter().for_each(tasks::stay_on);
         let set = LocalSet::new();
         set.block_on(&runtime, run(hire));
         // Dropping the set here ends every connection that outlived the drain, on the thread it lives on.
@@ -79,7 +84,7 @@ pub fn start(hire: Hire) -> io::Result<JoinHandle<()>> {
 }
 
 async fn run(hire: Hire) {
-    let Hire { face, ticker, heavy, mut arrivals, mut orders, times, node, index: (index, of) } = hire;
+    let Hire { face, ticker, heavy, mut arrivals, mut orders, times, node, index: (index, of), .. } = hire;
     let share = u32::try_from(of).unwrap_or(1).max(1);
     let bounds = Bounds {
         live: (face.limits.instances / share).max(1),
@@ -94,6 +99,8 @@ async fn run(hire: Hire) {
     let ids = Ids::new(node, u8::try_from(index).unwrap_or(u8::MAX));
     let outbox = Rc::new(Outbox::default());
     tasks::local(outbox.clone().run());
+    let turnstile = Turnstile::new(shelf.parties().clone());
+    tasks::local(turnstile.clone().run());
     let desk =
         Rc::new(Desk { face, shelf: shelf.clone(), watch: watch.clone(), outbox, doorbell, ids, times });
     tasks::local(shelf.clone().janitor());
@@ -102,7 +109,7 @@ async fn run(hire: Hire) {
     loop {
         tokio::select! {
             // None comes once the acceptor has stopped, which is when the drain begins: what runs goes on.
-            Some(arrival) = arrivals.recv() => tasks::local(connection(desk.clone(), arrival)),
+            Some(arrival) = arrivals.recv() => tasks::local(connection(desk.clone(), Gate::new(&turnstile), arrival)),
             order = orders.recv() => match order {
                 Some(Order::Forget { programs, stay, done }) => {
                     for program in programs {
@@ -150,7 +157,7 @@ fn builder(limits: &ServerLimits) -> Builder<Here> {
     builder
 }
 
-async fn connection(desk: Rc<Desk>, arrival: Arrival) {
+async fn connection(desk: Rc<Desk>, gate: Gate, arrival: Arrival) {
     let Arrival { stream, peer, count } = arrival;
     let stream = match tokio::net::TcpStream::from_std(stream) {
         Ok(stream) => stream,
@@ -163,13 +170,14 @@ async fn connection(desk: Rc<Desk>, arrival: Arrival) {
     desk.watch.link(&link);
     let builder = builder(&desk.face.limits);
     let io = TokioIo::new(Socket(link.clone()));
-    let answering = link.clone();
+    let caller = Rc::new(Caller { link, gate });
+    let from = caller.clone();
     let service = service_fn(move |request: Request<Incoming>| {
-        let (desk, link) = (desk.clone(), answering.clone());
-        async move { Ok::<_, Infallible>(serve(desk, link, request).await) }
+        let (desk, from) = (desk.clone(), from.clone());
+        async move { Ok::<_, Infallible>(serve(desk, from, request).await) }
     });
     let serving = Box::pin(builder.serve_connection(io, service));
-    let closed = Connection { serving, link }.await;
+    let closed = Connection { serving, caller }.await;
     if let Err(error) = closed {
         tracing::debug!(%error, "a connection ended early");
     }
@@ -179,7 +187,7 @@ async fn connection(desk: Rc<Desk>, arrival: Arrival) {
 /// A connection that can be cut and asked to close from outside.
 struct Connection<C> {
     serving: Pin<Box<C>>,
-    link: Rc<Link>,
+    caller: Rc<Caller>,
 }
 
 /// What hyper's connections have in common.
@@ -209,20 +217,24 @@ where
     type Output = Result<(), E>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        if self.link.is_cut() {
+        let Self { serving, caller } = &mut *self;
+        let link = &caller.link;
+        if link.is_cut() {
             return Poll::Ready(Ok(()));
         }
-        self.link.remember(cx.waker());
-        if self.link.take_closing() {
-            self.serving.as_mut().close();
+        link.remember(cx.waker());
+        let Some(turn) = caller.gate.opens(cx) else { return Poll::Pending };
+        if link.take_closing() {
+            serving.as_mut().close();
         }
         // Only what the kernel did not take at once; the HTTP library believes it gone.
-        if self.link.is_blocked() && matches!(self.link.poll_held(cx), Poll::Ready(Err(_))) {
+        if link.is_blocked() && matches!(link.poll_held(cx), Poll::Ready(Err(_))) {
             return Poll::Ready(Ok(()));
         }
-        let polled = self.serving.as_mut().poll(cx);
+        let polled = serving.as_mut().poll(cx);
+        caller.gate.closes(&turn);
         if polled.is_ready() {
-            self.link.send_held();
+            link.send_held();
         }
         polled
     }

@@ -8,6 +8,8 @@ mod tests;
 const PART: u64 = 4;
 /// What it may use at once after a pause.
 const BURST_NS: u64 = 2_000_000;
+/// What was used long ago, of a thread that nobody else wanted, say, is forgotten: no pause is longer.
+const MOST_NS: u64 = 100_000_000;
 /// Who was there so recently is there.
 const RECENTLY_NS: u64 = 20_000_000;
 
@@ -28,13 +30,19 @@ impl Allowance {
     /// Takes note of time that was used.
     pub fn charge(&mut self, used_ns: u64, now_ns: u64, weight: u32) {
         let due = used_ns.saturating_mul(PART) / u64::from(weight.max(1));
-        self.0 = self.0.max(now_ns).saturating_add(due);
+        self.0 = self.0.max(now_ns).saturating_add(due).min(now_ns.saturating_add(MOST_NS));
     }
 
     /// Whether more was used than others need put up with.
     #[must_use]
     pub fn is_spent(self, now_ns: u64, weight: u32) -> bool {
         self.0.saturating_sub(now_ns) > BURST_NS * PART / u64::from(weight.max(1))
+    }
+
+    /// Whether half as much was.
+    #[must_use]
+    pub fn is_half_spent(self, now_ns: u64, weight: u32) -> bool {
+        self.0.saturating_sub(now_ns) > BURST_NS / 2 * PART / u64::from(weight.max(1))
     }
 }
 

@@ -1,22 +1,22 @@
 //! Who waits for something that is used piece by piece, a line for each party; whoever has used the least goes next.
 //! Must never let a party save up while it wants nothing, nor have one wait for what it used while nobody else wanted it
-//! for longer than `MOST_NS` of the others' use.
+//! for longer than `MOST` pieces of the others' use.
 
 #[cfg(test)]
 mod tests;
 
 use std::collections::VecDeque;
 
-/// How far a party falls behind at most, in nanoseconds of use by a party of weight one: more than a piece takes, so that it
+/// How far a party falls behind at most, in pieces of a party of weight one: more than a piece takes, so that it
 /// is paid back. Use of what would have been idle is counted like any other, and would otherwise add up without end.
-const MOST_NS: u64 = 50_000_000;
-/// What a piece counts for until it has ended, in nanoseconds: or one party would be given everything before the first of
-/// its pieces counts.
-const PIECE_NS: u64 = 1_000_000;
+const MOST: u64 = 50;
 
 /// Lines of waiters. As many as there are parties that want something or owe something.
 #[derive(Debug)]
 pub struct Fair<K, T> {
+    /// What a piece counts for until it has ended, in nanoseconds: or one party would be given everything before the first of
+    /// its pieces counts.
+    piece_ns: u64,
     lines: Vec<Line<K, T>>,
     /// What the one that had used the least of those that wanted something had used: where newcomers begin.
     floor_ns: u64,
@@ -39,18 +39,18 @@ impl<K, T> Line<K, T> {
     }
 
     /// What it has used, with what it is about to.
-    fn claim_ns(&self) -> u64 {
-        self.used_ns.saturating_add(self.running * PIECE_NS / self.weight)
-    }
-}
-
-impl<K, T> Default for Fair<K, T> {
-    fn default() -> Self {
-        Self { lines: vec![], floor_ns: 0 }
+    fn claim_ns(&self, piece_ns: u64) -> u64 {
+        self.used_ns.saturating_add(self.running * piece_ns / self.weight)
     }
 }
 
 impl<K: PartialEq, T> Fair<K, T> {
+    /// Nobody wants anything yet. A piece takes about so long.
+    #[must_use]
+    pub fn new(piece_ns: u64) -> Self {
+        Self { piece_ns, lines: vec![], floor_ns: 0 }
+    }
+
     /// Goes to the end of this party's line. A party of twice the weight may use twice as much.
     pub fn push(&mut self, (party, weight): (K, u32), waiter: T) {
         let (floor_ns, weight) = (self.floor_ns, u64::from(weight.max(1)));
@@ -69,7 +69,7 @@ impl<K: PartialEq, T> Fair<K, T> {
     /// The first waiter of the party that has used the least. Its piece is being done until [`Fair::ends`].
     pub fn take(&mut self) -> Option<T> {
         let waiting = self.lines.iter_mut().filter(|line| !line.waiting.is_empty());
-        let line = waiting.min_by_key(|line| line.claim_ns())?;
+        let line = waiting.min_by_key(|line| line.claim_ns(self.piece_ns))?;
         line.running += 1;
         line.waiting.pop_front()
     }
@@ -83,13 +83,13 @@ impl<K: PartialEq, T> Fair<K, T> {
         match self.lines.iter().filter(|line| line.wants()).map(|line| line.used_ns).min() {
             Some(least) => {
                 self.floor_ns = self.floor_ns.max(least);
-                let (floor_ns, most_ns) = (self.floor_ns, self.floor_ns.saturating_add(MOST_NS));
+                let (floor_ns, most_ns) = (self.floor_ns, self.floor_ns.saturating_add(MOST * self.piece_ns));
                 self.lines.retain(|line| line.wants() || line.used_ns > floor_ns);
                 for line in &mut self.lines {
                     line.used_ns = line.used_ns.min(most_ns);
                 }
             }
-            None => *self = Self::default(),
+            None => *self = Self::new(self.piece_ns),
         }
     }
 

@@ -10,6 +10,7 @@ pub mod limits;
 pub mod manifest;
 pub mod name;
 pub mod outcome;
+pub mod pace;
 pub mod phase;
 pub mod place;
 pub mod rate;

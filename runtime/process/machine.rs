@@ -152,7 +152,7 @@ pub(super) fn fit(settings: &mut Settings) -> Result<Slots, TooLittle> {
         instances = server.instances,
         loaded_programs = server.loaded_programs,
         connections = server.connections,
-        threads = settings.threads,
+        threads = settings.threads.count,
         descriptors,
         maps,
         address_bytes,

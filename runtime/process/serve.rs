@@ -31,7 +31,7 @@ use crate::host::account::{Accounts, Budget};
 use crate::ingress::Face;
 use crate::ingress::worker::{self, Hire};
 use crate::net::listen::{self, HANDOVER, Seat};
-use crate::settings::Settings;
+use crate::settings::{Settings, Threads};
 use crate::storage::{Blobs, DataDir, DataDirError, FileError, Storage, StorageError};
 use crate::telemetry::times::Times;
 use crate::{faults, settings, tasks, telemetry};
@@ -144,14 +144,14 @@ pub async fn start(mut settings: Settings) -> Result<Running, ServeError> {
 
     watch_threads(&ticker, &table);
     let heavy =
-        HeavyLane::start(settings.threads, &ticker, &Handle::current()).map_err(ServeError::Thread)?;
-    let hired = hire(&face, &ticker, (settings.threads, &heavy)).map_err(ServeError::Thread)?;
+        HeavyLane::start(settings.threads.count, &ticker, &Handle::current()).map_err(ServeError::Thread)?;
+    let hired = hire(&face, &ticker, (&cores_for(settings.threads), &heavy)).map_err(ServeError::Thread)?;
     let scrape = Scrape { counted: metrics, table: table.clone(), times: hired.times };
     let crew = Crew::new(hired.orders);
     let Settings { defaults, ceiling, server, breaker, server_timing, .. } = settings;
     let policy = Policy { defaults, ceiling, server, breaker, server_timing };
     let plane = (loader, table);
-    let deployer = Deployer::new(catalog, plane, crew.clone(), ticker.pulse(), policy);
+    let deployer = Deployer::new(catalog, plane, crew.clone(), heavy.clone(), policy);
     deployer.restore().await?;
 
     let (stop, stopped) = watch::channel(false);
@@ -216,11 +216,22 @@ struct Hired {
     times: Vec<Arc<Times>>,
 }
 
-fn hire(face: &Arc<Face>, ticker: &Arc<Ticker>, (threads, heavy): (usize, &HeavyLane)) -> io::Result<Hired> {
+/// Where each thread of the data plane stays. Fewer of them than cores are anywhere: other processes may have as few.
+fn cores_for(Threads { count, pinned }: Threads) -> Vec<Option<usize>> {
+    let cores = tasks::cores();
+    let own = pinned && cores.len() == count;
+    if own { cores.into_iter().map(Some).collect() } else { vec![None; count] }
+}
+
+fn hire(
+    face: &Arc<Face>,
+    ticker: &Arc<Ticker>,
+    (cores, heavy): (&[Option<usize>], &HeavyLane),
+) -> io::Result<Hired> {
     let mut hired = Hired { seats: vec![], orders: vec![], workers: vec![], times: vec![] };
     let mut node = [0; 4];
     getrandom::fill(&mut node).map_err(io::Error::other)?;
-    for index in 0..threads {
+    for (index, core) in cores.iter().enumerate() {
         let (sender, arrivals) = mpsc::channel(HANDOVER);
         let (orders, ordered) = mpsc::channel(crew::QUEUE);
         let times = Arc::<Times>::default();
@@ -232,7 +243,8 @@ fn hire(face: &Arc<Face>, ticker: &Arc<Ticker>, (threads, heavy): (usize, &Heavy
             orders: ordered,
             times: times.clone(),
             node: u32::from_le_bytes(node),
-            index: (index, threads),
+            index: (index, cores.len()),
+            core: *core,
         })?);
         hired.seats.push(Seat { sender, open: Arc::default() });
         hired.orders.push(orders);

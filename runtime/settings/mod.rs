@@ -31,7 +31,7 @@ pub struct Settings {
     /// Whether the operator set the base domain.
     pub base_domain_is_set: bool,
     /// Threads of the data plane.
-    pub threads: usize,
+    pub threads: Threads,
     /// What is done with instances that have answered.
     pub after_use: AfterUse,
     /// Whether answers tell where their time went, where a manifest says nothing.
@@ -52,6 +52,15 @@ pub struct Settings {
     pub breaker: Rules,
     /// Whether a component is made one module that calls the host directly, where that can be done.
     pub lower_components: bool,
+}
+
+/// Threads that answer requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Threads {
+    /// How many.
+    pub count: usize,
+    /// Whether each of them has a core of its own, where there are as many as this process may use.
+    pub pinned: bool,
 }
 
 /// What is done with an instance that has answered, and with its slot.

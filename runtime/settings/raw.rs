@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::{AfterUse, LogSettings, Quotas, Settings, default_data_dir, no_color};
+use super::{AfterUse, LogSettings, Quotas, Settings, Threads, default_data_dir, no_color};
 use crate::model::breaker::Rules;
 use crate::model::limits::{Limits, Overrides, Quota, ServerLimits};
 use crate::model::name::{TenantName, is_label};
@@ -30,6 +30,8 @@ pub struct RawSettings {
     pub base_domain: Option<String>,
     /// See [`Settings::threads`].
     pub threads: Option<usize>,
+    /// See [`Threads::pinned`].
+    pub pin_threads: Choice,
     /// See [`AfterUse::scan_pages`].
     pub scan_pages: Choice,
     /// See [`AfterUse::reset_instances`].
@@ -185,7 +187,7 @@ impl Flags {
             admin_listen: self.admin_listen.or(raw.admin_listen).unwrap_or_else(|| local(8081)),
             base_domain,
             base_domain_is_set,
-            threads,
+            threads: Threads { count: threads, pinned: raw.pin_threads == Choice::Auto },
             after_use: AfterUse {
                 scan_pages: raw.scan_pages == Choice::Auto,
                 reset_instances: raw.reset_instances == Choice::Auto,

@@ -38,7 +38,7 @@ fn a_flag_wins_over_the_file() {
     let listen = Some("127.0.0.1:2".parse().unwrap());
     let flags = Flags { config: Some(path), listen, ..Flags::default() };
     let settings = flags.resolve().unwrap();
-    assert_eq!((settings.listen.port(), settings.threads), (2, 3));
+    assert_eq!((settings.listen.port(), settings.threads.count), (2, 3));
 }
 
 #[test]
@@ -79,6 +79,12 @@ fn a_deploy_is_compiled_quickly_first_unless_the_operator_says_otherwise() {
     assert_eq!(read("").unwrap().first_tier, Tier::Fast);
     assert_eq!(read("fast_tier = true\n").unwrap().first_tier, Tier::Fast);
     assert_eq!(read("fast_tier = false\n").unwrap().first_tier, Tier::Speed);
+}
+
+#[test]
+fn threads_have_cores_of_their_own_unless_the_operator_says_off() {
+    assert!(read("").unwrap().threads.pinned);
+    assert!(!read("pin_threads = \"off\"\n").unwrap().threads.pinned);
 }
 
 #[test]

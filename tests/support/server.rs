@@ -232,14 +232,34 @@ impl Server {
         kib.unwrap_or(0) * 1024
     }
 
-    /// CPU time of the threads that answer requests, in nanoseconds.
-    pub fn workers_cpu_ns(&self) -> u64 {
+    /// What the kernel says of each thread: its name, and a file of its own.
+    fn threads(&self, file: &str) -> Vec<(String, String)> {
         let tasks = std::fs::read_dir(format!("/proc/{}/task", self.pid())).expect("the threads of a child");
         let read =
             |task: &std::path::Path, file| std::fs::read_to_string(task.join(file)).unwrap_or_default();
-        let workers =
-            tasks.flatten().map(|task| task.path()).filter(|task| read(task, "comm").starts_with("worker-"));
-        workers.filter_map(|task| read(&task, "schedstat").split(' ').next()?.parse::<u64>().ok()).sum()
+        let threads = tasks.flatten().map(|task| task.path());
+        threads.map(|task| (read(&task, "comm").trim().to_owned(), read(&task, file))).collect()
+    }
+
+    /// CPU time of the threads whose names begin like that, in nanoseconds.
+    pub fn cpu_ns_of(&self, name: &str) -> u64 {
+        let threads = self.threads("schedstat");
+        let those = threads.iter().filter(|(thread, _)| thread.starts_with(name));
+        those.filter_map(|(_, stat)| stat.split(' ').next()?.parse::<u64>().ok()).sum()
+    }
+
+    /// CPU time of the threads that answer requests, in nanoseconds.
+    pub fn workers_cpu_ns(&self) -> u64 {
+        self.cpu_ns_of("worker-")
+    }
+
+    /// Each thread's name, and the cores that it may run on, as the kernel writes them.
+    pub fn cores_of_threads(&self) -> Vec<(String, String)> {
+        let all = self.threads("status").into_iter();
+        let cores = |status: &str| {
+            status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:").map(str::to_owned))
+        };
+        all.filter_map(|(thread, status)| Some((thread, cores(&status)?.trim().to_owned()))).collect()
     }
 
     /// Open file descriptors.

@@ -50,6 +50,8 @@ pub(in crate::engine) async fn start(command: Command) -> io::Result<Child> {
 
 fn serve(orders: &Receiver<Order>) {
     tasks::step_back(NICE);
+    // Whoever was the first to need it may stay on one core.
+    tasks::roam();
     for Order { mut command, runtime, done } in orders {
         if done.is_closed() {
             continue;

@@ -54,15 +54,16 @@ impl Shelf {
         // A guest whose start-up waits for something must not hold up the bin.
         let (spawned, room) = match ahead {
             Ahead::New(room) => {
-                let spawning = spawn_ahead(program, (cpu_ms, Arc::default()), self.pulse.clone());
-                let spawned = tokio::time::timeout(AHEAD, spawning).await.unwrap_or_else(|_| {
-                    Err(SpawnError::Guest(wasmtime::format_err!("start-up waited for too long")))
-                });
+                let spawning = spawn_ahead(program, (cpu_ms, Arc::default())).here(&self.pulse);
+                let spawned = match tokio::time::timeout(AHEAD, spawning).await {
+                    Ok(spawned) => spawned.unwrap_or_else(|| Err(SpawnError::given_up("the host panicked"))),
+                    Err(_) => Err(SpawnError::given_up("start-up waited for too long")),
+                };
                 (spawned, room)
             }
             Ahead::Again(instance, room) => {
-                let resetting = reset_ahead(id, instance, cpu_ms, self.pulse.clone());
-                let Some(instance) = resetting.await else { return true };
+                let reset = reset_ahead(id, instance, cpu_ms).here(&self.pulse).await;
+                let Some(instance) = reset.flatten() else { return true };
                 (Ok(instance), room)
             }
         };

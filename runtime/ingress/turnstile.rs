@@ -1,0 +1,234 @@
+//! Where connections of tenants wait that have used more of their thread than others need put up with: a few go on, then
+//! whatever else is ready and what came in meanwhile, and then the next. Of many such tenants the one that has used the least
+//! goes first. Must never hold up anybody where nobody else is, nor leave the thread idle while somebody waits here.
+
+#[cfg(test)]
+mod tests;
+
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use tokio::sync::Notify;
+
+use crate::engine::party::{Parties, Party};
+use crate::host::account::Account;
+use crate::host::meter::{now_ns, thread_cpu_ns};
+use crate::model::fair::Fair;
+use crate::model::pace::Pace;
+
+/// What a turn takes, about, in nanoseconds.
+const TURN_NS: u64 = 40_000;
+/// What a turn counts for besides its guest at most where the thread's own clock, which is a system call, was not asked, in
+/// nanoseconds. What took longer was not scheduled, or is soon asked about.
+const UNASKED_NS: u64 = 50_000;
+
+/// One thread's.
+pub struct Turnstile {
+    parties: Rc<Parties>,
+    lines: RefCell<Fair<*const Party, Rc<Ticket>>>,
+    something: Notify,
+}
+
+/// One that waits, or goes on.
+struct Ticket {
+    party: Rc<Party>,
+    passes: Cell<bool>,
+    /// Whether its turn is over, and what it took.
+    over: Cell<Option<u64>>,
+    waker: RefCell<Waker>,
+}
+
+/// Through which one connection comes to its turns.
+pub struct Gate {
+    turnstile: Rc<Turnstile>,
+    /// Whose function it called last.
+    party: RefCell<Rc<Party>>,
+    /// Whether it is that one's turn.
+    open: Cell<bool>,
+    ticket: RefCell<Option<Rc<Ticket>>>,
+}
+
+/// A turn that has begun.
+pub struct Turn {
+    began_ns: u64,
+    /// What the thread's own clock said, in nanoseconds, if it matters what this turn takes.
+    own_clock: Option<u64>,
+    /// What had been charged to guests by then.
+    charged_ns: u64,
+}
+
+impl Turnstile {
+    /// Nobody waits.
+    #[must_use]
+    pub fn new(parties: Rc<Parties>) -> Rc<Self> {
+        Rc::new(Self { parties, lines: RefCell::new(Fair::new(TURN_NS)), something: Notify::new() })
+    }
+
+    /// Lets one after the other go on until the thread ends.
+    pub async fn run(self: Rc<Self>) {
+        let (mut pace, mut under_way) = (Pace::default(), vec![]);
+        loop {
+            while under_way.len() < pace.pieces() {
+                let Some(ticket) = self.next() else { break };
+                ticket.passes.set(true);
+                ticket.waker.borrow().wake_by_ref();
+                under_way.push(ticket);
+            }
+            if under_way.is_empty() {
+                self.something.notified().await;
+                continue;
+            }
+            let began_ns = now_ns();
+            // Comes back when whatever is ready has run and the thread has looked for what came in, which then goes first.
+            tokio::task::yield_now().await;
+            let (mut done, mut used_ns) = (0, 0);
+            under_way.retain(|ticket| {
+                // Whoever has left wants no turn.
+                let over = ticket.over.get().or((Rc::strong_count(ticket) == 1).then_some(0));
+                if let Some(took) = over {
+                    self.lines.borrow_mut().ends(&Rc::as_ptr(&ticket.party), took);
+                    (done, used_ns) = (done + 1, used_ns + took);
+                }
+                over.is_none()
+            });
+            pace.went(done, used_ns, now_ns().saturating_sub(began_ns));
+        }
+    }
+
+    /// The next one that still wants to go on.
+    fn next(&self) -> Option<Rc<Ticket>> {
+        let mut lines = self.lines.borrow_mut();
+        loop {
+            let ticket = lines.take()?;
+            if Rc::strong_count(&ticket) > 1 {
+                return Some(ticket);
+            }
+            lines.ends(&Rc::as_ptr(&ticket.party), 0);
+        }
+    }
+
+    fn push(&self, party: &Rc<Party>, waker: &Waker) -> Rc<Ticket> {
+        let ticket = Rc::new(Ticket {
+            party: party.clone(),
+            passes: Cell::new(false),
+            over: Cell::new(None),
+            waker: RefCell::new(waker.clone()),
+        });
+        self.lines.borrow_mut().push((Rc::as_ptr(party), party.weight()), ticket.clone());
+        self.something.notify_one();
+        ticket
+    }
+
+    /// Goes on when it is this party's turn: for what is not a connection's own doing, like one of many requests on it.
+    async fn turn(&self, party: &Rc<Party>) {
+        let mut ticket: Option<Rc<Ticket>> = None;
+        poll_fn(|cx| match &ticket {
+            Some(ticket) if ticket.passes.get() => {
+                ticket.over.set(Some(TURN_NS));
+                Poll::Ready(())
+            }
+            Some(ticket) => {
+                ticket.waker.borrow_mut().clone_from(cx.waker());
+                Poll::Pending
+            }
+            None => {
+                ticket = Some(self.push(party, cx.waker()));
+                Poll::Pending
+            }
+        })
+        .await;
+    }
+}
+
+impl Gate {
+    /// Of a new connection.
+    #[must_use]
+    pub fn new(turnstile: &Rc<Turnstile>) -> Self {
+        Self {
+            turnstile: turnstile.clone(),
+            party: RefCell::new(turnstile.parties.strangers()),
+            open: Cell::new(false),
+            ticket: RefCell::default(),
+        }
+    }
+
+    /// A request of this connection is for a function of this tenant. Goes on when it is its turn.
+    pub async fn enters(&self, account: &Arc<Account>, http2: bool) {
+        let known = self.party.borrow().is_of(account);
+        if known && self.open.get() {
+            return;
+        }
+        let parties = &self.turnstile.parties;
+        let party = parties.of(account);
+        let greedy = parties.is_greedy(&party, now_ns());
+        if http2 {
+            // A task of its own, whose connection may be anybody's.
+            if greedy {
+                self.turnstile.turn(&party).await;
+            }
+            return;
+        }
+        *self.party.borrow_mut() = party;
+        if greedy && !known {
+            // The connection's next turn is its new party's.
+            let mut again = false;
+            poll_fn(|cx| {
+                if std::mem::replace(&mut again, true) {
+                    return Poll::Ready(());
+                }
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            })
+            .await;
+        }
+    }
+
+    /// The connection's turn, if it may go on now; else its task is woken when it may.
+    pub fn opens(&self, cx: &mut Context<'_>) -> Option<Turn> {
+        let (party, parties) = (self.party.borrow(), &self.turnstile.parties);
+        let began_ns = now_ns();
+        if !self.passes((&party, parties.is_greedy(&party, began_ns)), cx) {
+            return None;
+        }
+        self.open.set(true);
+        let own_clock = party.is_nearly_greedy(began_ns).then(thread_cpu_ns);
+        Some(Turn { began_ns, own_clock, charged_ns: parties.charged_ns() })
+    }
+
+    fn passes(&self, (party, greedy): (&Rc<Party>, bool), cx: &mut Context<'_>) -> bool {
+        let mut ticket = self.ticket.borrow_mut();
+        match &*ticket {
+            Some(ticket) if ticket.passes.get() => true,
+            // Dropped, it is passed over.
+            _ if !greedy => {
+                *ticket = None;
+                true
+            }
+            Some(ticket) => {
+                ticket.waker.borrow_mut().clone_from(cx.waker());
+                false
+            }
+            None => {
+                *ticket = Some(self.turnstile.push(party, cx.waker()));
+                false
+            }
+        }
+    }
+
+    /// The turn is over: its party is charged what it took and nobody has been charged for yet.
+    pub fn closes(&self, turn: &Turn) {
+        self.open.set(false);
+        let charged_ns = self.turnstile.parties.charged_ns().saturating_sub(turn.charged_ns);
+        let rest_ns = match turn.own_clock {
+            Some(began) => thread_cpu_ns().saturating_sub(began).saturating_sub(charged_ns),
+            None => now_ns().saturating_sub(turn.began_ns).saturating_sub(charged_ns).min(UNASKED_NS),
+        };
+        self.party.borrow().charge(rest_ns);
+        if let Some(ticket) = self.ticket.take() {
+            ticket.over.set(Some(charged_ns + rest_ns));
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! Whose connections go on when. Must never depend on how fast a machine is.
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use tokio::task::LocalSet;
+
+use super::{Gate, Turnstile};
+use crate::engine::party::Parties;
+use crate::host::account::{Account, Accounts};
+use crate::host::meter::{now_ns, thread_cpu_ns};
+use crate::tasks;
+
+/// More than half of what may be used at once, and more than all of it.
+const SOME_NS: u64 = 1_500_000;
+const MUCH_NS: u64 = 50_000_000;
+
+fn rig() -> (Rc<Parties>, Rc<Turnstile>) {
+    let parties = Rc::new(Parties::default());
+    (parties.clone(), Turnstile::new(parties))
+}
+
+fn account(name: &str) -> Arc<Account> {
+    Accounts::unlimited().of(&name.parse().unwrap())
+}
+
+fn on_a_thread(test: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    LocalSet::new().block_on(&runtime, test);
+}
+
+/// Goes through the turnstile so often, and says so each time.
+async fn goes(gate: Gate, name: char, times: usize, said: Rc<RefCell<String>>) {
+    for _ in 0..times {
+        poll_fn(|cx| {
+            let party = gate.party.borrow().clone();
+            if gate.passes((&party, true), cx) { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+        said.borrow_mut().push(name);
+        if let Some(ticket) = gate.ticket.take() {
+            ticket.over.set(Some(1_000_000));
+        }
+    }
+}
+
+fn gate_of(turnstile: &Rc<Turnstile>, account: &Arc<Account>) -> Gate {
+    let gate = Gate::new(turnstile);
+    *gate.party.borrow_mut() = turnstile.parties.of(account);
+    gate
+}
+
+async fn until(said: &Rc<RefCell<String>>, count: usize, which: &[char]) {
+    while said.borrow().matches(which).count() < count {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[test]
+fn between_two_that_take_turns_whoever_else_is_ready_goes_on() {
+    on_a_thread(async {
+        let ((_, turnstile), said) = (rig(), Rc::new(RefCell::new(String::new())));
+        let greedy = account("greedy");
+        for _ in 0..8 {
+            tasks::local(goes(gate_of(&turnstile, &greedy), 'g', 5, said.clone()));
+        }
+        let others = said.clone();
+        tasks::local(async move {
+            while others.borrow().matches('g').count() < 40 {
+                others.borrow_mut().push('o');
+                tokio::task::yield_now().await;
+            }
+        });
+        tasks::local(turnstile.run());
+        until(&said, 40, &['g']).await;
+        assert!(!said.borrow().contains("gg"), "two at once: {}", said.borrow());
+    });
+}
+
+#[test]
+fn of_two_tenants_each_has_every_other_turn_however_many_connections_it_has() {
+    on_a_thread(async {
+        let ((_, turnstile), said) = (rig(), Rc::new(RefCell::new(String::new())));
+        let (many, few) = (account("many"), account("few"));
+        for _ in 0..15 {
+            tasks::local(goes(gate_of(&turnstile, &many), 'm', 4, said.clone()));
+        }
+        tasks::local(goes(gate_of(&turnstile, &few), 'f', 20, said.clone()));
+        tasks::local(turnstile.run());
+        until(&said, 80, &['m', 'f']).await;
+        let first: String = said.borrow().chars().take(40).collect();
+        assert!(!first.contains("mmm") && first.matches('f').count() >= 18, "{first}");
+    });
+}
+
+#[test]
+fn who_is_not_greedy_passes_and_a_connection_that_is_gone_is_passed_over() {
+    let (parties, turnstile) = rig();
+    let party = parties.strangers();
+    let cx = &mut Context::from_waker(Waker::noop());
+    let (gone, stays) = (Gate::new(&turnstile), Gate::new(&turnstile));
+    assert!(gone.passes((&party, false), cx));
+    assert!(!gone.passes((&party, true), cx));
+    assert!(!stays.passes((&party, true), cx));
+    drop(gone);
+    let next = turnstile.next().expect("one that stays");
+    next.passes.set(true);
+    assert!(stays.passes((&party, true), cx));
+    assert!(turnstile.next().is_none());
+    // Who has a ticket need not wait for its turn once there is nobody to give way to.
+    let other = Gate::new(&turnstile);
+    assert!(!other.passes((&party, true), cx));
+    assert!(other.passes((&party, false), cx));
+    assert!(turnstile.next().is_none());
+}
+
+#[test]
+fn what_a_turn_takes_is_charged_to_whose_it_was() {
+    let (parties, turnstile) = rig();
+    let (tenant, now) = (account("tenant"), now_ns());
+    let (party, gate) = (parties.of(&tenant), gate_of(&turnstile, &tenant));
+    let cx = &mut Context::from_waker(Waker::noop());
+    // Others are there, and it has used so much that the thread's own clock is asked.
+    assert!(!parties.is_greedy(&parties.strangers(), now) && !parties.is_greedy(&party, now));
+    party.charge(SOME_NS);
+    let turn = gate.opens(cx).expect("it is not greedy yet");
+    let began = thread_cpu_ns();
+    while thread_cpu_ns() - began < SOME_NS {}
+    gate.closes(&turn);
+    assert!(parties.is_greedy(&party, now) && !parties.strangers().is_nearly_greedy(now));
+}
+
+/// A first request says whose function a connection calls: one of a greedy tenant waits for its turn from there on.
+#[test]
+fn a_new_connection_of_a_greedy_tenant_waits_for_its_turn_too() {
+    on_a_thread(async {
+        let (parties, turnstile) = rig();
+        let greedy = account("greedy");
+        let gate = Gate::new(&turnstile);
+        let cx = &mut Context::from_waker(Waker::noop());
+        let turn = gate.opens(cx).expect("a stranger, as there are few");
+        // Others are there, and much was used.
+        parties.of(&greedy).charge(0);
+        assert!(!parties.is_greedy(&parties.of(&greedy), now_ns()));
+        parties.of(&greedy).charge(MUCH_NS);
+        {
+            let mut entering = pin!(gate.enters(&greedy, false));
+            assert!(entering.as_mut().poll(cx).is_pending());
+            gate.closes(&turn);
+            assert!(gate.opens(cx).is_none(), "its turn is yet to come");
+            tasks::local(turnstile.clone().run());
+            tokio::task::yield_now().await;
+            let turn = gate.opens(cx).expect("now it is");
+            assert!(entering.as_mut().poll(cx).is_ready());
+            gate.closes(&turn);
+        }
+        // And so does a request over HTTP/2, whatever the connection is.
+        let mut entering = pin!(gate.enters(&greedy, true));
+        assert!(entering.as_mut().poll(cx).is_pending());
+        entering.await;
+    });
+}

@@ -1,0 +1,38 @@
+//! How many pieces of those that take turns are let go on at once, so that they have their part of a thread's time whatever
+//! else is there. Must never let more go on than others would put up with, nor fewer than one.
+
+#[cfg(test)]
+mod tests;
+
+/// Whoever takes turns has this part of the time that others use, all of them together.
+const PART: u64 = 3;
+/// What they are owed at most, in nanoseconds: all of it may be taken at once.
+const MOST_NS: u64 = 200_000;
+/// Pieces at once, however short they are.
+const AT_ONCE: usize = 8;
+
+/// What is owed to those that take turns, on one thread.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pace {
+    owed_ns: u64,
+    /// What a piece takes, from those before.
+    piece_ns: u64,
+}
+
+impl Pace {
+    /// How many go on next.
+    #[must_use]
+    pub fn pieces(self) -> usize {
+        let more = self.owed_ns.checked_div(self.piece_ns).unwrap_or(0);
+        usize::try_from(more).unwrap_or(AT_ONCE).clamp(1, AT_ONCE)
+    }
+
+    /// So many have been done, in so much time, while whatever else was ready was done in the rest of `all_ns`.
+    pub fn went(&mut self, pieces: usize, used_ns: u64, all_ns: u64) {
+        let others_ns = all_ns.saturating_sub(used_ns);
+        self.owed_ns = (self.owed_ns + others_ns / PART).saturating_sub(used_ns).min(MOST_NS);
+        if let Some(each) = used_ns.checked_div(pieces as u64) {
+            self.piece_ns = if self.piece_ns == 0 { each } else { (self.piece_ns * 7 + each) / 8 };
+        }
+    }
+}
