@@ -30,6 +30,19 @@ pub struct Party {
     used: Cell<Used>,
 }
 
+/// How much of a thread a party uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// All, or none: nobody else is there.
+    Alone,
+    /// Less than its part.
+    Modest,
+    /// Half of what it may use at once: it matters what it uses from here on.
+    NearlyGreedy,
+    /// More than others need put up with.
+    Greedy,
+}
+
 /// What a party has used of the thread.
 #[derive(Clone, Copy, Default)]
 struct Used {
@@ -66,12 +79,6 @@ impl Party {
         self.used.set(used);
         self.charge(used_ns);
     }
-
-    /// Whether it matters what it uses from here on: it has used half of what it may use at once.
-    #[must_use]
-    pub fn is_nearly_greedy(&self, now_ns: u64) -> bool {
-        self.used.get().in_all.is_half_spent(now_ns, self.weight())
-    }
 }
 
 impl Parties {
@@ -89,13 +96,21 @@ impl Parties {
         self.strangers.clone()
     }
 
-    /// Whether it has used more of the thread than its part, and there are others. They are told that it is there.
+    /// How much of the thread it uses, for whoever else is there. They are told that it is there.
     #[must_use]
-    pub fn is_greedy(&self, party: &Rc<Party>, now_ns: u64) -> bool {
-        self.are_others_there(party, now_ns) && party.used.get().in_all.is_spent(now_ns, party.weight())
+    pub fn standing(&self, party: &Rc<Party>, now_ns: u64) -> Standing {
+        if !self.are_others_there(party, now_ns) {
+            return Standing::Alone;
+        }
+        let (used, weight) = (party.used.get().in_all, party.weight());
+        match (used.is_spent(now_ns, weight), used.is_half_spent(now_ns, weight)) {
+            (true, _) => Standing::Greedy,
+            (false, true) => Standing::NearlyGreedy,
+            (false, false) => Standing::Modest,
+        }
     }
 
-    /// Whether its guests alone have.
+    /// Whether its guests alone have used more of the thread than its part, and there are others.
     #[must_use]
     pub fn is_hogging(&self, party: &Rc<Party>, now_ns: u64) -> bool {
         self.are_others_there(party, now_ns) && party.used.get().by_guests.is_spent(now_ns, party.weight())

@@ -13,7 +13,7 @@ use std::task::{Context, Poll, Waker};
 
 use tokio::sync::Notify;
 
-use crate::engine::party::{Parties, Party};
+use crate::engine::party::{Parties, Party, Standing};
 use crate::host::account::Account;
 use crate::host::meter::{now_ns, thread_cpu_ns};
 use crate::model::fair::Fair;
@@ -51,8 +51,10 @@ pub struct Gate {
     ticket: RefCell<Option<Rc<Ticket>>>,
 }
 
-/// A turn that has begun.
-pub struct Turn {
+/// A turn that has begun. Nobody counts what it takes where nobody else is.
+pub struct Turn(Option<Counted>);
+
+struct Counted {
     began_ns: u64,
     /// What the thread's own clock said, in nanoseconds, if it matters what this turn takes.
     own_clock: Option<u64>,
@@ -163,7 +165,7 @@ impl Gate {
         }
         let parties = &self.turnstile.parties;
         let party = parties.of(account);
-        let greedy = parties.is_greedy(&party, now_ns());
+        let greedy = parties.standing(&party, now_ns()) == Standing::Greedy;
         if http2 {
             // A task of its own, whose connection may be anybody's.
             if greedy {
@@ -190,12 +192,17 @@ impl Gate {
     pub fn opens(&self, cx: &mut Context<'_>) -> Option<Turn> {
         let (party, parties) = (self.party.borrow(), &self.turnstile.parties);
         let began_ns = now_ns();
-        if !self.passes((&party, parties.is_greedy(&party, began_ns)), cx) {
+        let standing = parties.standing(&party, began_ns);
+        if !self.passes((&party, standing == Standing::Greedy), cx) {
             return None;
         }
         self.open.set(true);
-        let own_clock = party.is_nearly_greedy(began_ns).then(thread_cpu_ns);
-        Some(Turn { began_ns, own_clock, charged_ns: parties.charged_ns() })
+        let counted = (standing != Standing::Alone).then(|| Counted {
+            began_ns,
+            own_clock: (standing != Standing::Modest).then(thread_cpu_ns),
+            charged_ns: parties.charged_ns(),
+        });
+        Some(Turn(counted))
     }
 
     fn passes(&self, (party, greedy): (&Rc<Party>, bool), cx: &mut Context<'_>) -> bool {
@@ -221,14 +228,18 @@ impl Gate {
     /// The turn is over: its party is charged what it took and nobody has been charged for yet.
     pub fn closes(&self, turn: &Turn) {
         self.open.set(false);
-        let charged_ns = self.turnstile.parties.charged_ns().saturating_sub(turn.charged_ns);
-        let rest_ns = match turn.own_clock {
-            Some(began) => thread_cpu_ns().saturating_sub(began).saturating_sub(charged_ns),
-            None => now_ns().saturating_sub(turn.began_ns).saturating_sub(charged_ns).min(UNASKED_NS),
-        };
-        self.party.borrow().charge(rest_ns);
+        let mut took_ns = 0;
+        if let Some(turn) = &turn.0 {
+            let charged_ns = self.turnstile.parties.charged_ns().saturating_sub(turn.charged_ns);
+            let rest_ns = match turn.own_clock {
+                Some(began) => thread_cpu_ns().saturating_sub(began).saturating_sub(charged_ns),
+                None => now_ns().saturating_sub(turn.began_ns).saturating_sub(charged_ns).min(UNASKED_NS),
+            };
+            self.party.borrow().charge(rest_ns);
+            took_ns = charged_ns + rest_ns;
+        }
         if let Some(ticket) = self.ticket.take() {
-            ticket.over.set(Some(charged_ns + rest_ns));
+            ticket.over.set(Some(took_ns));
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::{Parties, Party};
+use super::{Parties, Party, Standing};
 use crate::host::account::Accounts;
 
 const MS: u64 = 1_000_000;
@@ -18,16 +18,18 @@ fn what_is_done_for_a_tenant_makes_it_greedy_and_only_what_its_guests_do_makes_i
     let parties = Parties::default();
     let (one, other) = tenants(&parties);
     let now = 1_000 * MS;
-    for party in [&one, &other, &one] {
-        assert!(!parties.is_greedy(party, now));
-    }
-    one.charge(5 * MS);
-    assert!(one.is_nearly_greedy(now));
-    assert!(parties.is_greedy(&one, now) && !parties.is_hogging(&one, now));
+    assert_eq!(parties.standing(&one, now), Standing::Alone);
+    assert_eq!(parties.standing(&other, now), Standing::Modest);
+    assert_eq!(parties.standing(&one, now), Standing::Modest);
+    one.charge(3 * MS / 2);
+    assert_eq!(parties.standing(&one, now), Standing::NearlyGreedy);
+    one.charge(MS);
+    assert_eq!(parties.standing(&one, now), Standing::Greedy);
+    assert!(!parties.is_hogging(&one, now));
     parties.charge_guest(&one, 5 * MS);
     assert!(parties.is_hogging(&one, now));
     assert_eq!(parties.charged_ns(), 5 * MS);
-    assert!(!other.is_nearly_greedy(now) && !parties.is_greedy(&other, now));
+    assert_eq!(parties.standing(&other, now), Standing::Modest);
 }
 
 #[test]
@@ -35,11 +37,12 @@ fn who_has_the_thread_to_itself_is_not_greedy() {
     let parties = Parties::default();
     let (one, _) = tenants(&parties);
     for turn in 1..100 {
-        assert!(!parties.is_greedy(&one, turn * MS));
+        assert_eq!(parties.standing(&one, turn * MS), Standing::Alone);
         parties.charge_guest(&one, MS);
     }
-    assert!(!parties.is_greedy(&parties.strangers(), 100 * MS), "who comes then has used nothing");
-    assert!(parties.is_greedy(&one, 100 * MS));
+    let now = 100 * MS;
+    assert_eq!(parties.standing(&parties.strangers(), now), Standing::Modest, "who comes has used nothing");
+    assert_eq!(parties.standing(&one, now), Standing::Greedy);
 }
 
 #[test]

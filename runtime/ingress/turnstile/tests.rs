@@ -10,7 +10,7 @@ use std::task::{Context, Poll, Waker};
 use tokio::task::LocalSet;
 
 use super::{Gate, Turnstile};
-use crate::engine::party::Parties;
+use crate::engine::party::{Parties, Standing};
 use crate::host::account::{Account, Accounts};
 use crate::host::meter::{now_ns, thread_cpu_ns};
 use crate::tasks;
@@ -125,13 +125,15 @@ fn what_a_turn_takes_is_charged_to_whose_it_was() {
     let (party, gate) = (parties.of(&tenant), gate_of(&turnstile, &tenant));
     let cx = &mut Context::from_waker(Waker::noop());
     // Others are there, and it has used so much that the thread's own clock is asked.
-    assert!(!parties.is_greedy(&parties.strangers(), now) && !parties.is_greedy(&party, now));
+    assert_eq!(parties.standing(&parties.strangers(), now), Standing::Alone);
+    assert_eq!(parties.standing(&party, now), Standing::Modest);
     party.charge(SOME_NS);
     let turn = gate.opens(cx).expect("it is not greedy yet");
     let began = thread_cpu_ns();
     while thread_cpu_ns() - began < SOME_NS {}
     gate.closes(&turn);
-    assert!(parties.is_greedy(&party, now) && !parties.strangers().is_nearly_greedy(now));
+    assert_eq!(parties.standing(&party, now), Standing::Greedy);
+    assert_eq!(parties.standing(&parties.strangers(), now), Standing::Modest);
 }
 
 /// A first request says whose function a connection calls: one of a greedy tenant waits for its turn from there on.
@@ -145,7 +147,7 @@ fn a_new_connection_of_a_greedy_tenant_waits_for_its_turn_too() {
         let turn = gate.opens(cx).expect("a stranger, as there are few");
         // Others are there, and much was used.
         parties.of(&greedy).charge(0);
-        assert!(!parties.is_greedy(&parties.of(&greedy), now_ns()));
+        assert_eq!(parties.standing(&parties.of(&greedy), now_ns()), Standing::Modest);
         parties.of(&greedy).charge(MUCH_NS);
         {
             let mut entering = pin!(gate.enters(&greedy, false));
