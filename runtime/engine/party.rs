@@ -96,7 +96,7 @@ impl Parties {
         self.strangers.clone()
     }
 
-    /// How much of the thread it uses, for whoever else is there. They are told that it is there.
+    /// How much of the thread it uses, for whoever else is there. They are told that it is there, if it is a tenant.
     #[must_use]
     pub fn standing(&self, party: &Rc<Party>, now_ns: u64) -> Standing {
         if !self.are_others_there(party, now_ns) {
@@ -118,7 +118,12 @@ impl Parties {
 
     fn are_others_there(&self, party: &Rc<Party>, now_ns: u64) -> bool {
         let mut company = self.company.get();
-        let others = company.enters(Rc::as_ptr(party).addr(), now_ns);
+        let others = if Rc::ptr_eq(party, &self.strangers) {
+            // They may turn out to be whoever is there: to a tenant they are nobody.
+            company.is_there(now_ns)
+        } else {
+            company.enters(Rc::as_ptr(party).addr(), now_ns)
+        };
         self.company.set(company);
         party.used.set(Used { now_ns, ..party.used.get() });
         others

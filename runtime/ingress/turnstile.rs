@@ -166,15 +166,13 @@ impl Gate {
         let parties = &self.turnstile.parties;
         let party = parties.of(account);
         let greedy = parties.standing(&party, now_ns()) == Standing::Greedy;
+        *self.party.borrow_mut() = party.clone();
         if http2 {
-            // A task of its own, whose connection may be anybody's.
+            // A task of its own.
             if greedy {
                 self.turnstile.turn(&party).await;
             }
-            return;
-        }
-        *self.party.borrow_mut() = party;
-        if greedy && !known {
+        } else if greedy && !known {
             // The connection's next turn is its new party's.
             let mut again = false;
             poll_fn(|cx| {

@@ -47,6 +47,12 @@ impl Allowance {
 }
 
 impl Company {
+    /// Whether somebody is there.
+    #[must_use]
+    pub fn is_there(self, now_ns: u64) -> bool {
+        self.last.1 > 0 && now_ns.saturating_sub(self.last.1) <= RECENTLY_NS
+    }
+
     /// Somebody is there. Returns whether anybody else is.
     pub fn enters(&mut self, who: usize, now_ns: u64) -> bool {
         if self.last.0 != who {

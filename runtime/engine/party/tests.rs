@@ -33,16 +33,21 @@ fn what_is_done_for_a_tenant_makes_it_greedy_and_only_what_its_guests_do_makes_i
 }
 
 #[test]
-fn who_has_the_thread_to_itself_is_not_greedy() {
+fn who_has_the_thread_to_itself_is_not_greedy_though_it_makes_new_connections() {
     let parties = Parties::default();
-    let (one, _) = tenants(&parties);
+    let (one, other) = tenants(&parties);
+    let strangers = parties.strangers();
+    assert_eq!(parties.standing(&strangers, MS), Standing::Alone);
     for turn in 1..100 {
         assert_eq!(parties.standing(&one, turn * MS), Standing::Alone);
         parties.charge_guest(&one, MS);
+        assert_eq!(parties.standing(&strangers, turn * MS), Standing::Modest, "its tenant is there");
     }
     let now = 100 * MS;
-    assert_eq!(parties.standing(&parties.strangers(), now), Standing::Modest, "who comes has used nothing");
+    assert_eq!(parties.standing(&other, now), Standing::Modest, "who comes has used nothing");
     assert_eq!(parties.standing(&one, now), Standing::Greedy);
+    strangers.charge(5 * MS);
+    assert_eq!(parties.standing(&strangers, now), Standing::Greedy);
 }
 
 #[test]

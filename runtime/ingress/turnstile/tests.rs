@@ -121,11 +121,11 @@ fn who_is_not_greedy_passes_and_a_connection_that_is_gone_is_passed_over() {
 #[test]
 fn what_a_turn_takes_is_charged_to_whose_it_was() {
     let (parties, turnstile) = rig();
-    let (tenant, now) = (account("tenant"), now_ns());
+    let (tenant, other, now) = (account("tenant"), account("other"), now_ns());
     let (party, gate) = (parties.of(&tenant), gate_of(&turnstile, &tenant));
     let cx = &mut Context::from_waker(Waker::noop());
     // Others are there, and it has used so much that the thread's own clock is asked.
-    assert_eq!(parties.standing(&parties.strangers(), now), Standing::Alone);
+    assert_eq!(parties.standing(&parties.of(&other), now), Standing::Alone);
     assert_eq!(parties.standing(&party, now), Standing::Modest);
     party.charge(SOME_NS);
     let turn = gate.opens(cx).expect("it is not greedy yet");
@@ -146,7 +146,7 @@ fn a_new_connection_of_a_greedy_tenant_waits_for_its_turn_too() {
         let cx = &mut Context::from_waker(Waker::noop());
         let turn = gate.opens(cx).expect("a stranger, as there are few");
         // Others are there, and much was used.
-        parties.of(&greedy).charge(0);
+        assert_eq!(parties.standing(&parties.of(&account("other")), now_ns()), Standing::Alone);
         assert_eq!(parties.standing(&parties.of(&greedy), now_ns()), Standing::Modest);
         parties.of(&greedy).charge(MUCH_NS);
         {

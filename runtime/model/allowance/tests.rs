@@ -41,6 +41,7 @@ fn a_burst_after_a_pause_is_let_through() {
 #[test]
 fn who_is_alone_is_alone_however_often_it_comes() {
     let mut company = Company::default();
+    assert!(!company.is_there(1));
     for turn in 1..1_000 {
         assert!(!company.enters(7, turn * MS));
     }
@@ -48,6 +49,9 @@ fn who_is_alone_is_alone_however_often_it_comes() {
     assert!(company.enters(7, 1_001 * MS));
     assert!(company.enters(7, 1_002 * MS));
     assert!(!company.enters(7, 1_002 * MS + RECENTLY_NS), "and is gone");
+    assert!(
+        company.is_there(1_002 * MS + 2 * RECENTLY_NS) && !company.is_there(1_003 * MS + 2 * RECENTLY_NS)
+    );
 }
 
 proptest! {
