@@ -234,7 +234,7 @@ impl Deployer {
     pub(super) async fn prove(&self, program: &Arc<Program>, limits: &Limits) -> Result<(), DeployError> {
         let meter = Arc::new(Meter::default());
         let mut proof = prove_ahead(program.clone(), (limits.cpu_ms, meter.clone()));
-        let group = Group::of(&program.grant.account);
+        let group = Group::of_proofs(&program.grant.account);
         let starts = self.heavy.run(group, move |cx, pulse| proof.poll(cx, pulse));
         let panicked = || Err(SpawnError::given_up("the host panicked"));
         let wall = std::time::Duration::from_millis(limits.wall_ms);

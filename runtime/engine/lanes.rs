@@ -49,6 +49,13 @@ impl Group {
         let tenant = BuildHasherDefault::<DefaultHasher>::default().hash_one(&account.tenant);
         Self { tenant, weight: account.quota.weight }
     }
+
+    /// What a tenant has tried: apart from its calls, or a thousand of those would keep it from deploying better ones.
+    #[must_use]
+    pub fn of_proofs(account: &Account) -> Self {
+        let Self { tenant, weight } = Self::of(account);
+        Self { tenant: !tenant, weight }
+    }
 }
 
 /// The heavy lane.

@@ -17,12 +17,13 @@ use crate::model::allowance::{Allowance, Company};
 pub struct Parties {
     tenants: RefCell<HashMap<*const Account, Rc<Party>>>,
     strangers: Rc<Party>,
+    lost: Rc<Party>,
     company: Cell<Company>,
     /// What guests have been charged together, in nanoseconds.
     charged_ns: Cell<u64>,
 }
 
-/// A tenant on one thread, or all strangers there.
+/// A tenant on one thread; or others who are none, like all strangers there.
 #[derive(Default)]
 pub struct Party {
     /// Kept, so that no other tenant comes to its address.
@@ -90,10 +91,16 @@ impl Parties {
         tenants.entry(Arc::as_ptr(account)).or_insert_with(new).clone()
     }
 
-    /// Of connections whose first request is yet to come, and of requests for nobody's functions.
+    /// Of connections whose first request is yet to come.
     #[must_use]
     pub fn strangers(&self) -> Rc<Party> {
         self.strangers.clone()
+    }
+
+    /// Of connections whose last request was for nobody's function.
+    #[must_use]
+    pub fn lost(&self) -> Rc<Party> {
+        self.lost.clone()
     }
 
     /// How much of the thread it uses, for whoever else is there. They are told that it is there, if it is a tenant.
@@ -118,7 +125,7 @@ impl Parties {
 
     fn are_others_there(&self, party: &Rc<Party>, now_ns: u64) -> bool {
         let mut company = self.company.get();
-        let others = if Rc::ptr_eq(party, &self.strangers) {
+        let others = if party.account.is_none() {
             // They may turn out to be whoever is there: to a tenant they are nobody.
             company.is_there(now_ns)
         } else {

@@ -223,10 +223,15 @@ async fn admit(
     (from, parts): (&Caller, &Parts),
     visit: &mut Visit,
 ) -> Result<Admitted, Rejection> {
-    let (route, prefix) = find(&desk.face, parts)?;
-    from.gate.enters(&route.shared.account, from.link.http2.get()).await;
+    let (mut route, mut prefix) = find(&desk.face, parts).inspect_err(|_| from.gate.is_lost())?;
+    let mut now = visit.phases.began;
+    if from.gate.enters(&route.shared.account, from.link.http2.get()).await {
+        // Much may have changed meanwhile.
+        (route, prefix) = find(&desk.face, parts)?;
+        now = now_ns();
+    }
     let declared = head::declared_length(&parts.headers).unwrap_or(0);
-    let entered = Permit::enter(route.clone(), visit.phases.began).and_then(|permit| {
+    let entered = Permit::enter(route.clone(), now).and_then(|permit| {
         let fits = declared <= permit.live.limits.request_body_bytes;
         if fits { Ok(permit) } else { Err(Rejection::PayloadTooLarge) }
     });

@@ -48,6 +48,8 @@ pub struct Gate {
     party: RefCell<Rc<Party>>,
     /// Whether it is that one's turn.
     open: Cell<bool>,
+    /// Whether its requests come side by side, over HTTP/2: then the connection is a party of its own.
+    shared: Cell<bool>,
     ticket: RefCell<Option<Rc<Ticket>>>,
 }
 
@@ -153,26 +155,34 @@ impl Gate {
             turnstile: turnstile.clone(),
             party: RefCell::new(turnstile.parties.strangers()),
             open: Cell::new(false),
+            shared: Cell::new(false),
             ticket: RefCell::default(),
         }
     }
 
-    /// A request of this connection is for a function of this tenant. Goes on when it is its turn.
-    pub async fn enters(&self, account: &Arc<Account>, http2: bool) {
+    /// A request of this connection is for a function of this tenant. Goes on when it is its turn; tells whether that was
+    /// not at once.
+    pub async fn enters(&self, account: &Arc<Account>, http2: bool) -> bool {
         let known = self.party.borrow().is_of(account);
         if known && self.open.get() {
-            return;
+            return false;
         }
         let parties = &self.turnstile.parties;
         let party = parties.of(account);
         let greedy = parties.standing(&party, now_ns()) == Standing::Greedy;
-        *self.party.borrow_mut() = party.clone();
         if http2 {
-            // A task of its own.
+            // A task of its own, of a connection that may be many tenants': nobody is charged for the others' answers.
+            if !self.shared.replace(true) {
+                *self.party.borrow_mut() = Rc::default();
+            }
             if greedy {
                 self.turnstile.turn(&party).await;
             }
-        } else if greedy && !known {
+            return greedy;
+        }
+        *self.party.borrow_mut() = party;
+        let waits = greedy && !known;
+        if waits {
             // The connection's next turn is its new party's.
             let mut again = false;
             poll_fn(|cx| {
@@ -183,6 +193,14 @@ impl Gate {
                 Poll::Pending
             })
             .await;
+        }
+        waits
+    }
+
+    /// A request of this connection is for nobody's function.
+    pub fn is_lost(&self) {
+        if !self.shared.get() {
+            *self.party.borrow_mut() = self.turnstile.parties.lost();
         }
     }
 

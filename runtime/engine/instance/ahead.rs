@@ -62,7 +62,10 @@ pub fn prove_ahead(
     (cpu_ms, meter): (u64, Arc<Meter>),
 ) -> Ahead<Result<(), SpawnError>> {
     let account = meter.clone();
-    Ahead::new(program.id, (cpu_ms, meter), async move { program.prove(account).await })
+    let proof = Ahead::new(program.id, (cpu_ms, meter), async move { program.prove(account).await });
+    // The threads of the heavy lane are not always scheduled.
+    proof.meter.charge_by_thread();
+    proof
 }
 
 /// What puts an instance back. It gives none if that could not be done, and the instance is gone.

@@ -157,12 +157,31 @@ fn a_new_connection_of_a_greedy_tenant_waits_for_its_turn_too() {
             tasks::local(turnstile.clone().run());
             tokio::task::yield_now().await;
             let turn = gate.opens(cx).expect("now it is");
-            assert!(entering.as_mut().poll(cx).is_ready());
+            assert_eq!(entering.as_mut().poll(cx), Poll::Ready(true), "it has waited");
             gate.closes(&turn);
         }
-        // And so does a request over HTTP/2, whatever the connection is.
+        // And so does a request over HTTP/2, whose connection is nobody's: it may call many.
         let mut entering = pin!(gate.enters(&greedy, true));
         assert!(entering.as_mut().poll(cx).is_pending());
-        entering.await;
+        assert!(entering.await);
+        assert!(!gate.party.borrow().is_of(&greedy));
+        gate.is_lost();
+        assert!(!Rc::ptr_eq(&gate.party.borrow(), &parties.lost()));
+    });
+}
+
+#[test]
+fn who_asks_for_nobodys_functions_does_not_keep_new_connections_waiting() {
+    on_a_thread(async {
+        let (parties, turnstile) = rig();
+        let (gate, new) = (Gate::new(&turnstile), Gate::new(&turnstile));
+        gate.is_lost();
+        assert_eq!(parties.standing(&parties.of(&account("other")), now_ns()), Standing::Alone);
+        parties.lost().charge(MUCH_NS);
+        let cx = &mut Context::from_waker(Waker::noop());
+        assert!(gate.opens(cx).is_none());
+        assert!(new.opens(cx).is_some());
+        assert!(!gate.enters(&account("tenant"), false).await, "a tenant is whoever it was");
+        assert!(gate.opens(cx).is_some());
     });
 }
