@@ -113,7 +113,7 @@ fn places(
             vec![],
             vec![],
             2,
-            "Nothing is pinned: two server threads share the cores with the loads.".to_owned(),
+            "Nothing is pinned from outside: two server threads share the cores with the loads.".to_owned(),
         ),
         _ => (vec![], vec![], 1, "NOT PINNED: there is one core only.".to_owned()),
     };

@@ -72,7 +72,8 @@ fn harness(options: &Options) -> Result<ExitCode> {
         breaker_off: options.breaker_off,
         dir: folder.path().to_owned(),
     };
-    let pinning = "Nothing is pinned: a server of two threads and all clients share the cores.".to_owned();
+    let pinning =
+        "Nothing is pinned from outside: a server of two threads and all clients share the cores.".to_owned();
     let machine = machine::Machine::look(cores.len(), pinning);
     let (rate, chosen) = if let Some(rate) = options.rate {
         (rate, "as asked for".to_owned())
