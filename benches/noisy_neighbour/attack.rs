@@ -136,6 +136,7 @@ impl<'a> Attack<'a> {
     }
 
     fn slowloris(&self, stop: &AtomicBool) -> Tally {
+        self.priority.take();
         let mut tally = Tally::new();
         let mut sockets: Vec<Option<TcpStream>> = (0..SLOW).map(|_| None).collect();
         let step = Duration::from_secs(1) / u32::try_from(SLOW / VISITED).unwrap_or(1);
