@@ -231,3 +231,13 @@ fn a_word_that_was_left_would_be_found_in_everything_that_is_searched() {
         assert_eq!(lowered > 0.0, is_one, "{lowered} were lowered");
     }
 }
+
+#[test]
+fn no_byte_is_left_where_no_instance_is_put_back() {
+    no_byte_is_left("reset_instances = \"off\"\n[server]\nready_per_program = 2");
+}
+
+#[test]
+fn no_byte_is_left_where_nothing_is_lowered() {
+    no_byte_is_left("lower_components = \"off\"\n[server]\nready_per_program = 2");
+}

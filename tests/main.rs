@@ -128,5 +128,10 @@ mod bench;
 // The demo, as a newcomer sees it.
 mod demo;
 
+// What is read from strangers, without the fuzzer that the targets are written for.
+mod fuzzing;
+extern crate self as libfuzzer_sys;
+use fuzzing::plain::fuzz_target;
+
 // The commands of the README.
 mod readme;
