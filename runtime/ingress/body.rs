@@ -11,16 +11,12 @@ use wasmtime_wasi_http::WasiBody;
 
 use super::flight::Flight;
 use super::head;
+use super::stint::Stint;
 use super::visit::Visit;
 use crate::model::outcome::Outcome;
 
 /// Bytes of an answer that are gathered before its head goes out, if the guest has them ready.
 const GATHER: usize = 64 * 1024;
-
-/// Bytes of an answer after which whatever else is ready on the thread has its turn: hyper would go on for as long as the
-/// kernel takes them, and a few who download as fast as they can would keep everybody else waiting. Over HTTP/1 it asks once
-/// more after it has flushed, so that it is twice as many there.
-const TURN: u64 = 32 * 1024;
 
 /// What hyper sends.
 pub enum Body {
@@ -42,27 +38,13 @@ pub struct GuestBody {
     first: Pieces,
     trailers: Option<http::HeaderMap>,
     sent: u64,
-    /// What was sent when the thread last had another turn.
-    turn_at: u64,
-    turn: Turn,
+    stint: Stint,
     left: u64,
     declared: Option<u64>,
     body_ended: bool,
     /// Whether hyper has been given all that it wants of this body.
     all_taken: bool,
     visit: Option<Visit>,
-}
-
-/// Whose turn it is on the thread.
-enum Turn {
-    /// What was gathered has yet to go out. hyper throws away what it has not sent, the head included, when a body breaks off: a
-    /// guest that fails next is not to leave its client without an answer. Over HTTP/2 to a client that takes nothing it
-    /// still may.
-    First,
-    /// This answer's.
-    Its,
-    /// Somebody else's.
-    Over,
 }
 
 /// What was gathered: one piece as it came, more of them copied together.
@@ -118,8 +100,7 @@ impl GuestBody {
             first: Pieces::default(),
             trailers: None,
             sent: 0,
-            turn_at: 0,
-            turn: Turn::First,
+            stint: Stint::default(),
             left: limit,
             declared,
             body_ended: false,
@@ -181,7 +162,7 @@ impl GuestBody {
             self.all_taken = true;
             return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
         }
-        ready!(self.poll_turn(cx));
+        ready!(self.stint.poll(self.sent, cx));
         match ready!(self.poll_body(cx)) {
             None => {
                 self.end(&Outcome::Completed);
@@ -203,22 +184,6 @@ impl GuestBody {
                 Poll::Ready(Some(Err(Broken)))
             }
         }
-    }
-
-    /// Ready while it is this answer's turn.
-    fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        match self.turn {
-            Turn::Over => {
-                self.turn = Turn::Its;
-                return Poll::Ready(());
-            }
-            Turn::Its if self.sent - self.turn_at < TURN => return Poll::Ready(()),
-            Turn::Its => self.turn_at = self.sent,
-            Turn::First => {}
-        }
-        self.turn = Turn::Over;
-        // Its first poll has the task woken once the thread has looked for what came in meanwhile.
-        std::pin::pin!(tokio::task::yield_now()).poll(cx)
     }
 
     /// The next frame; `None` once body and guest have both ended well.
@@ -327,7 +292,7 @@ impl HttpBody for Body {
             Self::Guest(guest) => {
                 let polled = guest.poll_piece(cx);
                 // Who is kept waiting by the thread is waited for by nobody: nothing has changed for the guest.
-                if polled.is_ready() || !matches!(guest.turn, Turn::Over) {
+                if polled.is_ready() || !guest.stint.is_over() {
                     guest.flight.client_has_a_piece.set(matches!(polled, Poll::Ready(Some(Ok(_)))));
                 }
                 polled

@@ -11,6 +11,7 @@ mod recorder;
 pub mod reply;
 mod retry;
 pub mod service;
+pub mod stint;
 mod timing;
 pub mod turnstile;
 pub mod visit;
