@@ -23,12 +23,29 @@ pub fn thread<T: Send + 'static>(
     Builder::new().name(name.to_owned()).spawn(body)
 }
 
+/// How much the threads of the control plane step back behind those that answer calls, which would else wait until one of them
+/// has had its time.
+pub const CONTROL_NICE: i32 = 5;
+
 /// Lowers the priority of the calling thread, and of what it starts.
 pub fn step_back(nice: i32) {
     let thread = rustix::thread::gettid();
     if let Err(error) = rustix::process::setpriority_process(Some(thread), nice) {
         tracing::warn!(%error, "work that ought to step back runs at the priority of all");
     }
+}
+
+/// Has the calling thread, and what it starts, run only when nobody else wants to; where that is not allowed, it goes on as it
+/// is. There is no way back without privileges. Not for threads of a process that serves: whoever waits for a lock that one of
+/// them holds might wait for ever.
+pub fn run_when_idle() {
+    use thread_priority::unix::set_thread_priority_and_policy;
+    use thread_priority::{
+        NormalThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy, thread_native_id,
+    };
+    let idle = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
+    // It asks for a nice value too, which is not always given, and says nothing among threads that are idle.
+    let _ = set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, idle);
 }
 
 /// The cores that this process may use, once a thread has one of its own.

@@ -244,3 +244,22 @@ fn each_thread_that_answers_has_a_core_of_its_own_and_no_other_thread_has() {
     assert_eq!(roam(workers), wherever);
     assert_eq!(roam(others), wherever);
 }
+
+#[test]
+fn the_threads_that_answer_come_before_those_that_administer_and_those_before_heavy_ones() {
+    let server = Server::start();
+    server.deploy("f", &guest("ok"));
+    let all = server.nice_of_threads();
+    let nice = |name: &str| {
+        let those: Vec<i32> =
+            all.iter().filter(|(thread, _)| thread.starts_with(name)).map(|(_, n)| *n).collect();
+        assert!(!those.is_empty() && those.iter().all(|nice| *nice == those[0]), "{name}: {all:?}");
+        those[0]
+    };
+    let first = nice("worker-");
+    assert_eq!(nice("epochs"), first);
+    for administers in ["control", "storage-"] {
+        assert!(nice(administers) > first, "{all:?}");
+        assert!(nice("heavy-") > nice(administers), "{all:?}");
+    }
+}

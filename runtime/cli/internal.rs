@@ -20,6 +20,9 @@ pub struct ChildArgs {
     /// How much it steps back behind others; the last one counts
     #[arg(long, overrides_with = "nice")]
     nice: i32,
+    /// Run only when nobody else wants to
+    #[arg(long)]
+    idle: bool,
     /// The process that started it
     #[arg(long)]
     parent: u32,
@@ -50,8 +53,8 @@ pub struct LocateArgs {
 
 impl From<ChildArgs> for ChildLimits {
     fn from(args: ChildArgs) -> Self {
-        let ChildArgs { memory_bytes, cpu_seconds, nice, parent } = args;
-        Self { memory_bytes, cpu_seconds, nice, parent }
+        let ChildArgs { memory_bytes, cpu_seconds, nice, idle, parent } = args;
+        Self { memory_bytes, cpu_seconds, nice, idle, parent }
     }
 }
 

@@ -95,7 +95,11 @@ pub(super) fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
 /// The runtime of the control plane: the admin API, deploys, housekeeping. Traffic has threads of its own.
 pub(super) fn control_plane() -> anyhow::Result<Runtime> {
     let mut builder = Builder::new_multi_thread();
-    builder.worker_threads(2).thread_name("control").on_thread_start(tasks::roam).enable_all();
+    let start = || {
+        tasks::step_back(tasks::CONTROL_NICE);
+        tasks::roam();
+    };
+    builder.worker_threads(2).thread_name("control").on_thread_start(start).enable_all();
     builder.build().context("the operating system refused a thread")
 }
 

@@ -27,7 +27,13 @@ fn the_command_line_is_consistent() {
 
 #[test]
 fn what_a_child_is_started_with_is_understood() {
-    let limits = crate::engine::compile::ChildLimits { memory_bytes: 5, cpu_seconds: 7, nice: 9, parent: 1 };
+    let limits = crate::engine::compile::ChildLimits {
+        memory_bytes: 5,
+        cpu_seconds: 7,
+        nice: 9,
+        idle: false,
+        parent: 1,
+    };
     let arguments = |command| {
         let all = limits.arguments_of(command).into_iter();
         all.map(|each| each.into_string().unwrap()).collect::<Vec<_>>()
@@ -36,7 +42,8 @@ fn what_a_child_is_started_with_is_understood() {
         |arguments: &[String]| parse(&arguments.iter().map(String::as_str).collect::<Vec<_>>()).unwrap();
     assert!(matches!(parsed(&arguments(crate::engine::compile::SUBCOMMAND)), Command::Compile(_)));
     let mut fast = arguments(crate::engine::compile::SUBCOMMAND);
-    let more = [crate::engine::compile::AS_COMPONENTS, crate::engine::compile::FAST, "--nice", "19"];
+    let more =
+        [crate::engine::compile::AS_COMPONENTS, crate::engine::compile::FAST, "--nice", "19", "--idle"];
     fast.extend(more.map(str::to_owned));
     assert!(matches!(parsed(&fast), Command::Compile(_)));
     let mut locate = arguments(crate::engine::locate::SUBCOMMAND);

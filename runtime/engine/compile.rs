@@ -3,25 +3,24 @@
 //! process's environment.
 
 mod child;
+mod converse;
 mod frame;
 mod hash;
+mod patience;
 mod start;
 #[cfg(test)]
 pub(in crate::engine) mod tests;
 
 use std::ffi::OsString;
 use std::fmt;
-use std::io;
-use std::os::unix::process::ExitStatusExt as _;
+use std::io::{self, Seek as _};
 use std::path::{Path, PathBuf};
-use std::process::{ExitStatus, Stdio};
+use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use rustix::process::Signal;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::process::{Child, ChildStdin, Command};
+use tokio::process::{Child, Command};
 use tokio::sync::{Semaphore, watch};
 
 pub(in crate::engine) use child::read_upload;
@@ -34,7 +33,8 @@ use crate::engine::componentize::Code;
 use crate::faults;
 use crate::model::limits::ServerLimits;
 use crate::model::version::{Profile, Tier};
-use frame::{Frame, FrameError};
+use converse::{converse, judge, kill};
+use patience::starves;
 
 /// Starts compiling children, a bounded number at once.
 #[derive(Clone, Debug)]
@@ -57,8 +57,18 @@ pub struct Compiler {
 pub enum Wasm {
     /// From memory.
     Bytes(Bytes),
-    /// From a file that stands at its start; the child reads it itself.
+    /// From a file; the child reads it itself.
     File(std::fs::File),
+}
+
+impl Wasm {
+    /// The same once more; of a file only after nobody reads the first any more.
+    fn again(&self) -> io::Result<Self> {
+        match self {
+            Self::Bytes(bytes) => Ok(Self::Bytes(bytes.clone())),
+            Self::File(file) => file.try_clone().map(Self::File),
+        }
+    }
 }
 
 /// A component, compiled.
@@ -165,6 +175,8 @@ const LONGER: u32 = 10;
 const THREADS: &str = "RAYON_NUM_THREADS";
 /// Has a child compile quickly.
 pub const FAST: &str = "--fast";
+/// Has a child run only when nobody else wants to.
+const IDLE: &str = "--idle";
 /// Has a child lower nothing.
 pub const AS_COMPONENTS: &str = "--as-components";
 /// How long an optimisation steps aside for compilations that somebody waits for. Who keeps the compiler busy must not
@@ -188,6 +200,7 @@ impl Compiler {
                 memory_bytes: limits.compile_memory_bytes,
                 cpu_seconds: limits.compile_cpu_s,
                 nice: NICE,
+                idle: false,
                 parent: std::process::id(),
             }
             .arguments_of(SUBCOMMAND),
@@ -239,23 +252,35 @@ impl Compiler {
         self.run(wasm, (&more, self.cores.div_ceil(2)), self.wall * LONGER).await
     }
 
+    /// With what nobody else wants of the cores while that is anything; else again, with its part of them.
     async fn run(
         &self,
         wasm: Wasm,
         (more, threads): (&[&str], usize),
         wall: Duration,
     ) -> Result<Compiled, CompileError> {
+        let again = wasm.again().map_err(|e| CompileError::host("its upload could not be opened", e))?;
+        let left_over = [more, &[IDLE]].concat();
+        let (mut child, bytes) = self.started(wasm, (&left_over, threads), wall).await?;
+        let starves = starves(child.id());
+        tokio::select! {
+            ended = tokio::time::timeout(wall, converse(&mut child, bytes)) => return judge(child, ended).await,
+            () = starves => kill(child).await?,
+        }
+        let (mut child, bytes) = self.started(again, (more, threads), wall).await?;
+        let ended = tokio::time::timeout(wall, converse(&mut child, bytes)).await;
+        judge(child, ended).await
+    }
+
+    async fn started(
+        &self,
+        wasm: Wasm,
+        how: (&[&str], usize),
+        wall: Duration,
+    ) -> Result<(Child, Bytes), CompileError> {
         let slow =
             |_| CompileError::host("its child could not be started in time", io::ErrorKind::TimedOut.into());
-        let started = tokio::time::timeout(wall, self.spawn(wasm, (more, threads))).await;
-        let (mut child, bytes) = started.map_err(slow)??;
-        // The wait for a permit is not the upload's fault; from here on, it is.
-        let Ok(ended) = tokio::time::timeout(wall, converse(&mut child, bytes)).await else {
-            child.kill().await.map_err(|e| CompileError::host("its child could not be killed", e))?;
-            return Err(CompileError::Limit { which: CompileLimit::Wall, log: String::new() });
-        };
-        let ended = ended.map_err(|e| CompileError::host("its child could not be awaited", e))?;
-        ended.judge()
+        tokio::time::timeout(wall, self.spawn(wasm, how)).await.map_err(slow)?
     }
 
     async fn spawn(
@@ -263,11 +288,14 @@ impl Compiler {
         wasm: Wasm,
         (more, threads): (&[&str], usize),
     ) -> Result<(Child, Bytes), CompileError> {
+        let not_started = |e| CompileError::host("its child could not be started", e);
         let (stdin, bytes) = match wasm {
             Wasm::Bytes(bytes) => (Stdio::piped(), bytes),
-            Wasm::File(file) => (Stdio::from(file), Bytes::new()),
+            Wasm::File(mut file) => {
+                file.rewind().map_err(not_started)?;
+                (Stdio::from(file), Bytes::new())
+            }
         };
-        let not_started = |e| CompileError::host("its child could not be started", e);
         faults::at("compile.spawn").map_err(not_started)?;
         let mut command = command(&self.exe, &self.arguments, stdin);
         command.args((!self.lowers).then_some(AS_COMPONENTS)).args(more).env(THREADS, threads.to_string());
@@ -306,93 +334,4 @@ pub(in crate::engine) fn command(exe: &Path, arguments: &[OsString], stdin: Stdi
         .stderr(Stdio::piped())
         .kill_on_drop(true);
     command
-}
-
-/// How a child ended and what it said before.
-struct Ended {
-    frame: Result<Frame, FrameError>,
-    log: String,
-    status: ExitStatus,
-}
-
-async fn converse(child: &mut Child, wasm: Bytes) -> io::Result<Ended> {
-    let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-    let ((), frame, log) = tokio::join!(
-        feed(stdin, wasm),
-        async {
-            match stdout {
-                Some(pipe) => frame::read(pipe).await,
-                None => Err(FrameError::Garbled),
-            }
-        },
-        async {
-            match stderr {
-                Some(pipe) => tail(pipe).await,
-                None => String::new(),
-            }
-        },
-    );
-    let status = child.wait().await?;
-    Ok(Ended { frame, log, status })
-}
-
-/// Writes the upload. A child that reads no further has said or is about to say why, so that errors tell nothing.
-async fn feed(pipe: Option<ChildStdin>, wasm: Bytes) {
-    if let Some(mut pipe) = pipe {
-        let _ = pipe.write_all(&wasm).await;
-    }
-}
-
-/// The last bytes that come out of `pipe`.
-async fn tail(mut pipe: impl AsyncRead + Unpin) -> String {
-    let mut kept = Vec::new();
-    let mut chunk = [0; LOG_BYTES];
-    while let Ok(n @ 1..) = pipe.read(&mut chunk).await {
-        kept.extend_from_slice(&chunk[..n]);
-        kept.drain(..kept.len().saturating_sub(LOG_BYTES));
-    }
-    String::from_utf8_lossy(&kept).into_owned()
-}
-
-impl Ended {
-    fn judge(self) -> Result<Compiled, CompileError> {
-        let Self { frame, log, status } = self;
-        let host = |what, log| CompileError::Host { what, log, source: None };
-        if let Some(signal) = status.signal() {
-            let which = limit_behind(signal, &log);
-            return Err(match which {
-                Some(which) => CompileError::Limit { which, log },
-                None => host("its child was ended from outside", log),
-            });
-        }
-        if !status.success() {
-            return Err(host("its child failed", log));
-        }
-        match frame {
-            Ok(Frame::Compiled(compiled)) => Ok(compiled),
-            Ok(Frame::Refused { code, message }) => Err(CompileError::Refused { code, message, log }),
-            Ok(Frame::Limit(which)) => Err(CompileError::Limit { which, log }),
-            Err(FrameError::Garbled) => Err(host("its child said nothing that makes sense", log)),
-            Err(FrameError::Io(source)) => Err(CompileError::Host {
-                what: "its child's answer could not be read",
-                log,
-                source: Some(source),
-            }),
-        }
-    }
-}
-
-/// Which limit a signal stands for: none for those that only someone outside sends.
-fn limit_behind(signal: i32, log: &str) -> Option<CompileLimit> {
-    let is = |known: Signal| signal == known.as_raw();
-    if is(Signal::XCPU) {
-        Some(CompileLimit::Cpu)
-    } else if is(Signal::KILL) || log.contains("memory allocation of") {
-        // The kernel's choice when memory runs out.
-        Some(CompileLimit::Memory)
-    } else if is(Signal::ABORT) || is(Signal::SEGV) || is(Signal::BUS) || is(Signal::ILL) {
-        Some(CompileLimit::Crash)
-    } else {
-        None
-    }
 }

@@ -62,6 +62,7 @@ impl Locator {
                 memory_bytes: limits.compile_memory_bytes,
                 cpu_seconds: CPU_SECONDS,
                 nice: NICE,
+                idle: false,
                 parent: std::process::id(),
             },
             wall: WALL,

@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::dir::{DataDir, FileError};
 use super::statements::Database;
 use super::{Commit, CommitError, Revision, StorageError};
-use crate::faults;
+use crate::{faults, tasks};
 
 /// The handle to the thread.
 pub(super) struct Writer {
@@ -45,6 +45,7 @@ impl Writer {
         let thread = std::thread::Builder::new()
             .name(format!("storage-{name}"))
             .spawn(move || {
+                tasks::step_back(tasks::CONTROL_NICE);
                 match Database::open(&path) {
                     Ok(database) => {
                         let (publish, revision) = watch::channel(database.revision());

@@ -262,6 +262,14 @@ impl Server {
         all.filter_map(|(thread, status)| Some((thread, cores(&status)?.trim().to_owned()))).collect()
     }
 
+    /// Each thread's name, and how much it steps back.
+    pub fn nice_of_threads(&self) -> Vec<(String, i32)> {
+        let all = self.threads("stat").into_iter();
+        // Behind the name, which may hold anything.
+        let nice = |stat: &str| stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(16)?.parse().ok();
+        all.filter_map(|(thread, stat)| Some((thread, nice(&stat)?))).collect()
+    }
+
     /// Open file descriptors.
     pub fn descriptors(&self) -> usize {
         std::fs::read_dir(format!("/proc/{}/fd", self.pid())).map_or(0, Iterator::count)

@@ -22,6 +22,7 @@ use crate::engine::lower::{self, Lowered};
 use crate::engine::profile::{self, Purpose};
 use crate::engine::reset::{Resettable, resettable};
 use crate::model::version::{Profile, Tier};
+use crate::tasks;
 
 /// The hidden subcommand that calls [`child_main`].
 pub const SUBCOMMAND: &str = "__compile";
@@ -36,6 +37,8 @@ pub struct ChildLimits {
     pub cpu_seconds: u64,
     /// How much it steps back behind the threads that serve.
     pub nice: i32,
+    /// Whether it runs only when nobody else wants to.
+    pub idle: bool,
     /// The process that started it, without which it has nothing to do.
     pub parent: u32,
 }
@@ -74,6 +77,9 @@ impl ChildLimits {
         // When the machine or the container runs out of memory, this process is to go and not the one that serves.
         // Nothing but that kindness is lost where /proc is not writable.
         let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
+        if self.idle {
+            tasks::run_when_idle();
+        }
         setpriority_process(None, self.nice)?;
         // A server that is killed leaves nothing behind that goes on computing. It is started by a thread that lives as
         // long as the server does.

@@ -257,3 +257,20 @@ async fn a_compilation_beside_another_takes_its_part_of_the_cores() {
     let _other = compiler.permits.clone().acquire_owned().await.unwrap();
     assert_eq!(told(compiler.compile(wasm(), Tier::Fast).await), "2");
 }
+
+#[tokio::test]
+async fn a_child_that_gets_nothing_of_the_cores_begins_again_with_a_part_of_them() {
+    let script =
+        format!("test \"$1\" = --idle && exec sleep 60; cat >/dev/null; echo '{}'; printf hello", header(5));
+    let bytes = Wasm::Bytes(Bytes::from_static(b"upload"));
+    assert_eq!(scripted(&script).compile(bytes, Tier::Fast).await.unwrap().artifact, b"hello");
+}
+
+#[tokio::test]
+async fn a_child_that_begins_again_reads_its_file_from_the_start() {
+    let mut file = tempfile::tempfile().unwrap();
+    std::io::Write::write_all(&mut file, b"upload").unwrap();
+    let script = format!("test \"$1\" = --idle && {{ cat; exec sleep 60; }}; echo '{}'; exec cat", header(6));
+    let compiled = scripted(&script).compile(Wasm::File(file), Tier::Fast).await.unwrap();
+    assert_eq!(compiled.artifact, b"upload");
+}

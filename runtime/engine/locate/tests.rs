@@ -17,7 +17,7 @@ fn scripted(script: &str) -> (tempfile::TempDir, Locator) {
     let exe = dir.path().join("child");
     std::fs::write(&exe, format!("#!/bin/sh\n{script}\n")).unwrap();
     std::fs::set_permissions(&exe, std::fs::Permissions::from_mode(0o700)).unwrap();
-    let limits = ChildLimits { memory_bytes: 1 << 30, cpu_seconds: 1, nice: 0, parent: 1 };
+    let limits = ChildLimits { memory_bytes: 1 << 30, cpu_seconds: 1, nice: 0, idle: false, parent: 1 };
     (dir, Locator { exe, limits, wall: Duration::from_secs(20), turn: Arc::new(Semaphore::new(1)) })
 }
 
