@@ -27,9 +27,12 @@ pub fn thread<T: Send + 'static>(
 /// has had its time.
 pub const CONTROL_NICE: i32 = 5;
 
-/// Lowers the priority of the calling thread, and of what it starts.
+/// Lowers the priority of the calling thread, and of what it starts; never raises it.
 pub fn step_back(nice: i32) {
     let thread = rustix::thread::gettid();
+    if rustix::process::getpriority_process(Some(thread)).is_ok_and(|already| already >= nice) {
+        return;
+    }
     if let Err(error) = rustix::process::setpriority_process(Some(thread), nice) {
         tracing::warn!(%error, "work that ought to step back runs at the priority of all");
     }

@@ -13,13 +13,14 @@ pub(in crate::engine) mod tests;
 
 use std::ffi::OsString;
 use std::fmt;
-use std::io::{self, Seek as _};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::io::AsyncReadExt as _;
 use tokio::process::{Child, Command};
 use tokio::sync::{Semaphore, watch};
 
@@ -33,8 +34,8 @@ use crate::engine::componentize::Code;
 use crate::faults;
 use crate::model::limits::ServerLimits;
 use crate::model::version::{Profile, Tier};
-use converse::{converse, judge, kill};
-use patience::starves;
+use converse::{converse, judge};
+use patience::{bury, patience};
 
 /// Starts compiling children, a bounded number at once.
 #[derive(Clone, Debug)]
@@ -50,6 +51,8 @@ pub struct Compiler {
     cores: usize,
     /// Compilations that somebody waits for, those that wait for a permit included.
     urgent: Arc<watch::Sender<usize>>,
+    /// Places of children that run only when nobody else wants to.
+    left_over: Arc<Semaphore>,
 }
 
 /// What is to be compiled.
@@ -57,18 +60,34 @@ pub struct Compiler {
 pub enum Wasm {
     /// From memory.
     Bytes(Bytes),
-    /// From a file; the child reads it itself.
+    /// From a file that stands at its start; the child reads it itself.
     File(std::fs::File),
 }
 
 impl Wasm {
-    /// The same once more; of a file only after nobody reads the first any more.
-    fn again(&self) -> io::Result<Self> {
+    /// The same, read into memory if it is no longer than that.
+    async fn in_memory_if(self, most: u64) -> io::Result<Self> {
         match self {
-            Self::Bytes(bytes) => Ok(Self::Bytes(bytes.clone())),
-            Self::File(file) => file.try_clone().map(Self::File),
+            Self::File(file) if file.metadata()?.len() <= most => {
+                let mut bytes = Vec::new();
+                tokio::fs::File::from_std(file).take(most).read_to_end(&mut bytes).await?;
+                Ok(Self::Bytes(bytes.into()))
+            }
+            other => Ok(other),
         }
     }
+}
+
+/// How one upload is compiled.
+#[derive(Clone, Copy)]
+struct How<'a> {
+    /// What its child is told besides.
+    more: &'a [&'a str],
+    threads: usize,
+    /// What it may take.
+    wall: Duration,
+    /// Whether somebody waits for it.
+    is_awaited: bool,
 }
 
 /// A component, compiled.
@@ -175,6 +194,8 @@ const LONGER: u32 = 10;
 const THREADS: &str = "RAYON_NUM_THREADS";
 /// Has a child compile quickly.
 pub const FAST: &str = "--fast";
+/// Bytes of an upload up to which it is tried with what nobody else wants of the cores: what takes long would lose much.
+const LEFT_OVER_BYTES: u64 = 4 << 20;
 /// Has a child run only when nobody else wants to.
 const IDLE: &str = "--idle";
 /// Has a child lower nothing.
@@ -209,6 +230,7 @@ impl Compiler {
             compiles: limits.compiles.max(1) as usize,
             cores: std::thread::available_parallelism().map_or(1, usize::from),
             urgent: Arc::default(),
+            left_over: Arc::new(Semaphore::new(limits.compiles.max(1) as usize)),
         }
     }
 
@@ -235,7 +257,8 @@ impl Compiler {
         // More threads than cores would only take turns with each other, and with those that answer calls. One that is alone
         // has all cores, and keeps them when another comes.
         let others = self.compiles.saturating_sub(self.permits.available_permits()).max(1);
-        self.run(wasm, (more.as_slice(), self.cores.div_ceil(others)), self.wall).await
+        let threads = self.cores.div_ceil(others);
+        self.run(wasm, How { more: more.as_slice(), threads, wall: self.wall, is_awaited: true }).await
     }
 
     /// As [`Compiler::compile`], for speed, and for nobody who waits: begins when nobody does, takes no permit from those
@@ -244,57 +267,61 @@ impl Compiler {
     /// # Errors
     /// As [`Compiler::compile`].
     pub async fn optimise(&self, wasm: Wasm) -> Result<Compiled, CompileError> {
-        let mut urgent = self.urgent.subscribe();
-        // Whichever of the two ends the wait: it is time.
-        let _ = tokio::time::timeout(STEP_ASIDE, urgent.wait_for(|waiting| *waiting == 0)).await;
+        self.step_aside().await;
         faults::at("optimise.spawn").map_err(|e| CompileError::host("its child could not be started", e))?;
-        let more = ["--nice", &NICEST.to_string()];
-        self.run(wasm, (&more, self.cores.div_ceil(2)), self.wall * LONGER).await
+        let (more, threads) = (["--nice", &NICEST.to_string()], self.cores.div_ceil(2));
+        self.run(wasm, How { more: &more, threads, wall: self.wall * LONGER, is_awaited: false }).await
     }
 
-    /// With what nobody else wants of the cores while that is anything; else again, with its part of them.
-    async fn run(
-        &self,
-        wasm: Wasm,
-        (more, threads): (&[&str], usize),
-        wall: Duration,
-    ) -> Result<Compiled, CompileError> {
-        let again = wasm.again().map_err(|e| CompileError::host("its upload could not be opened", e))?;
-        let left_over = [more, &[IDLE]].concat();
-        let (mut child, bytes) = self.started(wasm, (&left_over, threads), wall).await?;
-        let starves = starves(child.id());
-        tokio::select! {
-            ended = tokio::time::timeout(wall, converse(&mut child, bytes)) => return judge(child, ended).await,
-            () = starves => kill(child).await?,
+    /// Waits until nobody waits for a compilation, or it is time.
+    async fn step_aside(&self) {
+        let mut urgent = self.urgent.subscribe();
+        // Whichever of the two ends the wait.
+        let _ = tokio::time::timeout(STEP_ASIDE, urgent.wait_for(|waiting| *waiting == 0)).await;
+    }
+
+    /// A small upload for a moment with what nobody else wants of the cores. Then, or else, with a part of them.
+    async fn run(&self, wasm: Wasm, how: How<'_>) -> Result<Compiled, CompileError> {
+        let unreadable = |e| CompileError::host("its upload could not be read", e);
+        let wasm = wasm.in_memory_if(LEFT_OVER_BYTES).await.map_err(unreadable)?;
+        // What nobody waits for takes all places: who comes meanwhile does not share with it what is left over.
+        let places = if how.is_awaited { 1 } else { self.compiles };
+        let places = self.left_over.clone().try_acquire_many_owned(u32::try_from(places).unwrap_or(u32::MAX));
+        let places = places.ok().map(Arc::new);
+        if let (Wasm::Bytes(bytes), Some(places)) = (&wasm, &places) {
+            let left_over = [how.more, &[IDLE]].concat();
+            let left_over = How { more: &left_over, ..how };
+            let (mut child, bytes) = self.started(Wasm::Bytes(bytes.clone()), left_over).await?;
+            let patience = patience(child.id());
+            tokio::select! {
+                biased;
+                ended = tokio::time::timeout(how.wall, converse(&mut child, bytes)) => return judge(child, ended).await,
+                () = patience => bury(child, places.clone()).await,
+            }
+            if !how.is_awaited {
+                self.step_aside().await;
+            }
         }
-        let (mut child, bytes) = self.started(again, (more, threads), wall).await?;
-        let ended = tokio::time::timeout(wall, converse(&mut child, bytes)).await;
+        let (mut child, bytes) = self.started(wasm, how).await?;
+        let ended = tokio::time::timeout(how.wall, converse(&mut child, bytes)).await;
         judge(child, ended).await
     }
 
-    async fn started(
-        &self,
-        wasm: Wasm,
-        how: (&[&str], usize),
-        wall: Duration,
-    ) -> Result<(Child, Bytes), CompileError> {
+    async fn started(&self, wasm: Wasm, how: How<'_>) -> Result<(Child, Bytes), CompileError> {
         let slow =
             |_| CompileError::host("its child could not be started in time", io::ErrorKind::TimedOut.into());
-        tokio::time::timeout(wall, self.spawn(wasm, how)).await.map_err(slow)?
+        tokio::time::timeout(how.wall, self.spawn(wasm, how)).await.map_err(slow)?
     }
 
     async fn spawn(
         &self,
         wasm: Wasm,
-        (more, threads): (&[&str], usize),
+        How { more, threads, .. }: How<'_>,
     ) -> Result<(Child, Bytes), CompileError> {
         let not_started = |e| CompileError::host("its child could not be started", e);
         let (stdin, bytes) = match wasm {
             Wasm::Bytes(bytes) => (Stdio::piped(), bytes),
-            Wasm::File(mut file) => {
-                file.rewind().map_err(not_started)?;
-                (Stdio::from(file), Bytes::new())
-            }
+            Wasm::File(file) => (Stdio::from(file), Bytes::new()),
         };
         faults::at("compile.spawn").map_err(not_started)?;
         let mut command = command(&self.exe, &self.arguments, stdin);

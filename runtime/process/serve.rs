@@ -159,11 +159,15 @@ pub async fn start(mut settings: Settings) -> Result<Running, ServeError> {
     let connections = settings.server.connections as usize;
     let open = hired.seats.iter().map(|seat| seat.open.clone()).collect();
     let accepting = listen::accept(ingress_listener, hired.seats, connections, stopped.clone());
-    tasks::detached(async move {
-        if let Err(error) = accepting.await {
+    // On a thread of its own: those of the control plane come after the ones that answer.
+    let acceptor = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let acceptor = acceptor.map_err(ServeError::Thread)?;
+    let accept = move || {
+        if let Err(error) = acceptor.block_on(accepting) {
             tracing::error!(%error, "the ingress accepts no more");
         }
-    });
+    };
+    drop(tasks::thread("accept", accept).map_err(ServeError::Thread)?);
     let state = AdminState {
         deployer: deployer.clone(),
         token,

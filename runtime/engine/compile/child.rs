@@ -8,8 +8,8 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use rustix::process::{
-    Resource, Rlimit, Signal, getppid, getrlimit, set_parent_process_death_signal, setpriority_process,
-    setrlimit,
+    Resource, Rlimit, Signal, getppid, getpriority_process, getrlimit, set_parent_process_death_signal,
+    setpriority_process, setrlimit,
 };
 
 use wasmtime::Engine;
@@ -80,7 +80,10 @@ impl ChildLimits {
         if self.idle {
             tasks::run_when_idle();
         }
-        setpriority_process(None, self.nice)?;
+        // A server that is itself started with a nice value above that may not be let go back.
+        if !getpriority_process(None).is_ok_and(|already| already >= self.nice) {
+            setpriority_process(None, self.nice)?;
+        }
         // A server that is killed leaves nothing behind that goes on computing. It is started by a thread that lives as
         // long as the server does.
         set_parent_process_death_signal(Some(Signal::KILL))?;

@@ -45,20 +45,15 @@ pub(super) async fn converse(child: &mut Child, wasm: Bytes) -> io::Result<Ended
 
 /// What came of a child that was heard out, or took too long.
 pub(super) async fn judge(
-    child: Child,
+    mut child: Child,
     ended: Result<io::Result<Ended>, Elapsed>,
 ) -> Result<Compiled, CompileError> {
     // The wait for a permit is not the upload's fault; what comes after it is.
     let Ok(ended) = ended else {
-        kill(child).await?;
+        child.kill().await.map_err(|e| CompileError::host("its child could not be killed", e))?;
         return Err(CompileError::Limit { which: CompileLimit::Wall, log: String::new() });
     };
     ended.map_err(|e| CompileError::host("its child could not be awaited", e))?.judge()
-}
-
-/// Ends a child, and waits for that.
-pub(super) async fn kill(mut child: Child) -> Result<(), CompileError> {
-    child.kill().await.map_err(|e| CompileError::host("its child could not be killed", e))
 }
 
 /// Writes the upload. A child that reads no further has said or is about to say why, so that errors tell nothing.

@@ -35,6 +35,7 @@ fn scripted(script: &str) -> Compiler {
         compiles: 1,
         cores: 4,
         urgent: Arc::default(),
+        left_over: Arc::new(Semaphore::new(1)),
     }
 }
 
@@ -267,10 +268,26 @@ async fn a_child_that_gets_nothing_of_the_cores_begins_again_with_a_part_of_them
 }
 
 #[tokio::test]
-async fn a_child_that_begins_again_reads_its_file_from_the_start() {
+async fn a_child_that_begins_again_reads_all_of_its_file() {
     let mut file = tempfile::tempfile().unwrap();
     std::io::Write::write_all(&mut file, b"upload").unwrap();
+    std::io::Seek::rewind(&mut file).unwrap();
     let script = format!("test \"$1\" = --idle && {{ cat; exec sleep 60; }}; echo '{}'; exec cat", header(6));
     let compiled = scripted(&script).compile(Wasm::File(file), Tier::Fast).await.unwrap();
     assert_eq!(compiled.artifact, b"upload");
+}
+
+#[tokio::test]
+async fn what_is_large_and_what_comes_beside_an_optimisation_begins_with_its_part_of_the_cores() {
+    let compiler = scripted("echo \"$*\" >&2; exit 1");
+    let told = |ended: Result<Compiled, CompileError>| ended.unwrap_err().log().trim().to_owned();
+    let small = || Wasm::Bytes(Bytes::from_static(b"upload"));
+    assert_eq!(told(compiler.compile(small(), Tier::Fast).await), "--idle");
+    assert_eq!(told(compiler.optimise(small()).await), "19 --idle");
+    let file = tempfile::tempfile().unwrap();
+    file.set_len(LEFT_OVER_BYTES + 1).unwrap();
+    assert_eq!(told(compiler.compile(Wasm::File(file), Tier::Fast).await), "");
+    let _optimises = compiler.left_over.clone().acquire_owned().await.unwrap();
+    assert_eq!(told(compiler.compile(small(), Tier::Fast).await), "");
+    assert_eq!(told(compiler.optimise(small()).await), "19");
 }
