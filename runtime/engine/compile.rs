@@ -86,8 +86,6 @@ struct How<'a> {
     threads: usize,
     /// What it may take.
     wall: Duration,
-    /// Whether somebody waits for it.
-    is_awaited: bool,
 }
 
 /// A component, compiled.
@@ -258,7 +256,7 @@ impl Compiler {
         // has all cores, and keeps them when another comes.
         let others = self.compiles.saturating_sub(self.permits.available_permits()).max(1);
         let threads = self.cores.div_ceil(others);
-        self.run(wasm, How { more: more.as_slice(), threads, wall: self.wall, is_awaited: true }).await
+        self.run_aside(wasm, How { more: more.as_slice(), threads, wall: self.wall }).await
     }
 
     /// As [`Compiler::compile`], for speed, and for nobody who waits: begins when nobody does, takes no permit from those
@@ -267,28 +265,22 @@ impl Compiler {
     /// # Errors
     /// As [`Compiler::compile`].
     pub async fn optimise(&self, wasm: Wasm) -> Result<Compiled, CompileError> {
-        self.step_aside().await;
+        let mut urgent = self.urgent.subscribe();
+        // Whichever of the two ends the wait: it is time.
+        let _ = tokio::time::timeout(STEP_ASIDE, urgent.wait_for(|waiting| *waiting == 0)).await;
         faults::at("optimise.spawn").map_err(|e| CompileError::host("its child could not be started", e))?;
         let (more, threads) = (["--nice", &NICEST.to_string()], self.cores.div_ceil(2));
-        self.run(wasm, How { more: &more, threads, wall: self.wall * LONGER, is_awaited: false }).await
-    }
-
-    /// Waits until nobody waits for a compilation, or it is time.
-    async fn step_aside(&self) {
-        let mut urgent = self.urgent.subscribe();
-        // Whichever of the two ends the wait.
-        let _ = tokio::time::timeout(STEP_ASIDE, urgent.wait_for(|waiting| *waiting == 0)).await;
+        // Who comes meanwhile has a part of the cores from the start, and so comes before this one.
+        let places = u32::try_from(self.compiles).unwrap_or(u32::MAX);
+        let _places = self.left_over.try_acquire_many(places);
+        self.run(wasm, How { more: &more, threads, wall: self.wall * LONGER }).await
     }
 
     /// A small upload for a moment with what nobody else wants of the cores. Then, or else, with a part of them.
-    async fn run(&self, wasm: Wasm, how: How<'_>) -> Result<Compiled, CompileError> {
+    async fn run_aside(&self, wasm: Wasm, how: How<'_>) -> Result<Compiled, CompileError> {
         let unreadable = |e| CompileError::host("its upload could not be read", e);
         let wasm = wasm.in_memory_if(LEFT_OVER_BYTES).await.map_err(unreadable)?;
-        // What nobody waits for takes all places: who comes meanwhile does not share with it what is left over.
-        let places = if how.is_awaited { 1 } else { self.compiles };
-        let places = self.left_over.clone().try_acquire_many_owned(u32::try_from(places).unwrap_or(u32::MAX));
-        let places = places.ok().map(Arc::new);
-        if let (Wasm::Bytes(bytes), Some(places)) = (&wasm, &places) {
+        if let (Wasm::Bytes(bytes), Ok(place)) = (&wasm, self.left_over.clone().try_acquire_owned()) {
             let left_over = [how.more, &[IDLE]].concat();
             let left_over = How { more: &left_over, ..how };
             let (mut child, bytes) = self.started(Wasm::Bytes(bytes.clone()), left_over).await?;
@@ -296,12 +288,13 @@ impl Compiler {
             tokio::select! {
                 biased;
                 ended = tokio::time::timeout(how.wall, converse(&mut child, bytes)) => return judge(child, ended).await,
-                () = patience => bury(child, places.clone()).await,
-            }
-            if !how.is_awaited {
-                self.step_aside().await;
+                () = patience => bury(child, place).await,
             }
         }
+        self.run(wasm, how).await
+    }
+
+    async fn run(&self, wasm: Wasm, how: How<'_>) -> Result<Compiled, CompileError> {
         let (mut child, bytes) = self.started(wasm, how).await?;
         let ended = tokio::time::timeout(how.wall, converse(&mut child, bytes)).await;
         judge(child, ended).await

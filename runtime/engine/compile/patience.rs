@@ -4,7 +4,6 @@
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::process::Child;
@@ -36,7 +35,7 @@ pub(super) async fn patience(child: Option<u32>) {
 }
 
 /// Kills a child. It keeps its place until it is gone, which nobody waits for any longer than a moment.
-pub(super) async fn bury(mut child: Child, place: Arc<OwnedSemaphorePermit>) {
+pub(super) async fn bury(mut child: Child, place: OwnedSemaphorePermit) {
     // One that has ended by itself cannot be killed.
     let _ = child.start_kill();
     if tokio::time::timeout(GONE, child.wait()).await.is_err() {
