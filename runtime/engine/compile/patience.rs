@@ -1,5 +1,5 @@
-//! Whether a child that runs only when nobody else wants to gets to run at all.
-//! Must never read anything but what the kernel says of that child.
+//! Whether a child that runs only when nobody else wants to gets to run at all, and its end if it does not.
+//! Must never wait without an end, not even for a child to be gone: it needs some of the cores for that.
 
 #[cfg(test)]
 mod tests;
@@ -16,7 +16,7 @@ const WINDOW: Duration = Duration::from_millis(250);
 const WINDOWS: u32 = 8;
 /// Of the CPU, in the kernel's ticks of 10 ms, that a child has in a window while it gets on: a fifth of one core.
 const LEAST: u64 = 5;
-/// Until a child that was killed is gone; it needs some of the cores for that, too.
+/// What a child that was killed is waited for.
 const GONE: Duration = Duration::from_millis(500);
 
 /// Ends once a child had next to nothing of the CPU for one window, because others want all of it or because it waits for
@@ -49,7 +49,8 @@ pub(super) async fn bury(mut child: Child, place: OwnedSemaphorePermit) {
 /// The CPU time of all threads of a process that has not ended, in ticks.
 fn used(child: u32) -> Option<u64> {
     let stat = std::fs::read_to_string(format!("/proc/{child}/stat")).ok()?;
-    // Its name, which may hold anything, is in parentheses. Behind it comes the state, and eleven fields on the times as a user and in the kernel.
+    // Its name, which may hold anything, is in parentheses. Behind it comes the state, and eleven fields on the times as a
+    // user and in the kernel.
     let (_, fields) = stat.rsplit_once(')')?;
     let mut fields = fields.split_ascii_whitespace();
     if fields.next()? == "Z" {
