@@ -18,6 +18,7 @@ use crate::host::account::Account;
 use crate::host::meter::{now_ns, thread_cpu_ns};
 use crate::model::fair::Fair;
 use crate::model::pace::Pace;
+use crate::net::outbox::Outbox;
 
 /// What a turn takes, about, in nanoseconds.
 const TURN_NS: u64 = 40_000;
@@ -30,6 +31,27 @@ pub struct Turnstile {
     parties: Rc<Parties>,
     lines: RefCell<Fair<*const Party, Rc<Ticket>>>,
     something: Notify,
+    round: Round,
+    /// Answers that leave before the first turn of a round: nobody else's waits for those to be over.
+    outbox: Rc<Outbox>,
+}
+
+/// Turns between two looks at what came in. How many go well is an estimate, and some take ten times as long as the one
+/// before: the clock has the last word.
+#[derive(Default)]
+struct Round {
+    /// What may go on in it, in nanoseconds.
+    may_take_ns: Cell<u64>,
+    /// Until when another turn may begin, once the first one has, in nanoseconds on this clock.
+    until_ns: Cell<Option<u64>>,
+}
+
+/// For a turn in a round.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Room {
+    First,
+    More,
+    None,
 }
 
 /// One that waits, or goes on.
@@ -67,14 +89,20 @@ struct Counted {
 impl Turnstile {
     /// Nobody waits.
     #[must_use]
-    pub fn new(parties: Rc<Parties>) -> Rc<Self> {
-        Rc::new(Self { parties, lines: RefCell::new(Fair::new(TURN_NS)), something: Notify::new() })
+    pub fn new(parties: Rc<Parties>, outbox: Rc<Outbox>) -> Rc<Self> {
+        let lines = RefCell::new(Fair::new(TURN_NS));
+        Rc::new(Self { parties, lines, something: Notify::new(), round: Round::default(), outbox })
     }
 
     /// Lets one after the other go on until the thread ends.
     pub async fn run(self: Rc<Self>) {
-        let (mut pace, mut under_way) = (Pace::default(), vec![]);
+        let (mut pace, mut under_way) = (Pace::default(), Vec::<Rc<Ticket>>::new());
         loop {
+            self.round.begins(pace.owed_ns());
+            // Whose turn did not begin in the last one.
+            for ticket in &under_way {
+                ticket.waker.borrow().wake_by_ref();
+            }
             while under_way.len() < pace.pieces() {
                 let Some(ticket) = self.next() else { break };
                 ticket.passes.set(true);
@@ -100,6 +128,18 @@ impl Turnstile {
             });
             pace.went(done, used_ns, now_ns().saturating_sub(began_ns));
         }
+    }
+
+    /// Whether the turn of this one begins now.
+    fn admits(&self, ticket: &Ticket, now_ns: u64) -> bool {
+        if !ticket.passes.get() {
+            return false;
+        }
+        let room = self.round.room(now_ns);
+        if room == Room::First {
+            self.outbox.send();
+        }
+        room != Room::None
     }
 
     /// The next one that still wants to go on.
@@ -130,7 +170,7 @@ impl Turnstile {
     async fn turn(&self, party: &Rc<Party>) {
         let mut ticket: Option<Rc<Ticket>> = None;
         poll_fn(|cx| match &ticket {
-            Some(ticket) if ticket.passes.get() => {
+            Some(ticket) if self.admits(ticket, now_ns()) => {
                 ticket.over.set(Some(TURN_NS));
                 Poll::Ready(())
             }
@@ -144,6 +184,25 @@ impl Turnstile {
             }
         })
         .await;
+    }
+}
+
+impl Round {
+    fn begins(&self, may_take_ns: u64) {
+        self.may_take_ns.set(may_take_ns);
+        self.until_ns.set(None);
+    }
+
+    /// Whether another turn may begin now; the first one of a round always may.
+    fn room(&self, now_ns: u64) -> Room {
+        match self.until_ns.get() {
+            None => {
+                self.until_ns.set(Some(now_ns.saturating_add(self.may_take_ns.get())));
+                Room::First
+            }
+            Some(until_ns) if now_ns < until_ns => Room::More,
+            Some(_) => Room::None,
+        }
     }
 }
 
@@ -209,7 +268,7 @@ impl Gate {
         let (party, parties) = (self.party.borrow(), &self.turnstile.parties);
         let began_ns = now_ns();
         let standing = parties.standing(&party, began_ns);
-        if !self.passes((&party, standing == Standing::Greedy), cx) {
+        if !self.passes((&party, standing == Standing::Greedy), began_ns, cx) {
             return None;
         }
         self.open.set(true);
@@ -221,10 +280,10 @@ impl Gate {
         Some(Turn(counted))
     }
 
-    fn passes(&self, (party, greedy): (&Rc<Party>, bool), cx: &mut Context<'_>) -> bool {
+    fn passes(&self, (party, greedy): (&Rc<Party>, bool), now_ns: u64, cx: &mut Context<'_>) -> bool {
         let mut ticket = self.ticket.borrow_mut();
         match &*ticket {
-            Some(ticket) if ticket.passes.get() => true,
+            Some(ticket) if self.turnstile.admits(ticket, now_ns) => true,
             // Dropped, it is passed over.
             _ if !greedy => {
                 *ticket = None;

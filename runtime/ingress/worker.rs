@@ -99,7 +99,7 @@ async fn run(hire: Hire) {
     let ids = Ids::new(node, u8::try_from(index).unwrap_or(u8::MAX));
     let outbox = Rc::new(Outbox::default());
     tasks::local(outbox.clone().run());
-    let turnstile = Turnstile::new(shelf.parties().clone());
+    let turnstile = Turnstile::new(shelf.parties().clone(), outbox.clone());
     tasks::local(turnstile.clone().run());
     let desk =
         Rc::new(Desk { face, shelf: shelf.clone(), watch: watch.clone(), outbox, doorbell, ids, times });

@@ -6,8 +6,8 @@ mod tests;
 
 /// Whoever takes turns has this part of the time that others use, all of them together.
 const PART: u64 = 3;
-/// What they are owed at most, in nanoseconds: all of it may be taken at once.
-const MOST_NS: u64 = 200_000;
+/// What they are owed at most, in nanoseconds, besides their part of the time since the last look: all of it may be taken at once.
+const MOST_NS: u64 = 60_000;
 /// Pieces at once, however short they are.
 const AT_ONCE: usize = 8;
 
@@ -27,10 +27,16 @@ impl Pace {
         usize::try_from(more).unwrap_or(AT_ONCE).clamp(1, AT_ONCE)
     }
 
+    /// In how much time another of them may begin, in nanoseconds, after the first has.
+    #[must_use]
+    pub fn owed_ns(self) -> u64 {
+        self.owed_ns
+    }
+
     /// So many have been done, in so much time, while whatever else was ready was done in the rest of `all_ns`.
     pub fn went(&mut self, pieces: usize, used_ns: u64, all_ns: u64) {
-        let others_ns = all_ns.saturating_sub(used_ns);
-        self.owed_ns = (self.owed_ns + others_ns / PART).saturating_sub(used_ns).min(MOST_NS);
+        let part_ns = all_ns.saturating_sub(used_ns) / PART;
+        self.owed_ns = (self.owed_ns + part_ns).saturating_sub(used_ns).min(MOST_NS + part_ns);
         if let Some(each) = used_ns.checked_div(pieces as u64) {
             self.piece_ns = if self.piece_ns == 0 { each } else { (self.piece_ns * 7 + each) / 8 };
         }

@@ -39,7 +39,11 @@ impl Outbox {
         }
     }
 
-    fn send(&self) {
+    /// Has everything sent that waits for the end of the turn.
+    pub fn send(&self) {
+        if self.waiting.borrow().is_empty() {
+            return;
+        }
         let waiting = std::mem::take(&mut *self.waiting.borrow_mut());
         for link in &waiting {
             link.send_held();

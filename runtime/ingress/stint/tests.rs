@@ -41,6 +41,23 @@ fn whatever_else_is_ready_has_its_turn_beside_an_answer_that_streams() {
     assert_eq!(runs, [4; 10], "{said}");
 }
 
+/// As hyper does right after it has flushed.
+#[test]
+fn who_asks_again_meanwhile_hears_the_same() {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    LocalSet::new().block_on(&runtime, async {
+        let (mut stint, mut asked) = (Stint::default(), 0);
+        poll_fn(|cx| {
+            asked += 1;
+            let first = stint.poll(0, cx);
+            assert_eq!((stint.poll(0, cx), stint.is_over()), (first, first.is_pending()));
+            first
+        })
+        .await;
+        assert_eq!(asked, 2);
+    });
+}
+
 #[test]
 fn an_answer_beside_which_nothing_is_ready_goes_on_at_once() {
     let said = Rc::new(RefCell::new(String::new()));
