@@ -201,6 +201,44 @@ fn a_tenant_that_takes_a_thread_goes_on_in_the_heavy_lane_while_others_are_there
     });
 }
 
+/// Runs something while others want more than all of the cores.
+fn while_others_want_all_cores(something: impl FnOnce()) {
+    let (over, cores) = (AtomicBool::new(false), std::thread::available_parallelism().map_or(1, usize::from));
+    std::thread::scope(|scope| {
+        for _ in 0..2 * cores {
+            scope.spawn(|| {
+                while !over.load(Relaxed) {
+                    std::hint::spin_loop();
+                }
+            });
+        }
+        // Whatever becomes of it, they end.
+        let went = std::panic::catch_unwind(std::panic::AssertUnwindSafe(something));
+        over.store(true, Relaxed);
+        went
+    })
+    .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+}
+
+#[test]
+fn heavy_calls_that_get_next_to_nothing_of_the_cores_are_gone_on_with_by_threads_that_get_more() {
+    let server = one_thread();
+    let hog = asks(&server, "spin/");
+    eventually("it is moved", || moved(&server, "later") + moved(&server, "start") >= 1.0);
+    while_others_want_all_cores(|| {
+        let before = server.cpu_ns_of("heavy-relief-");
+        eventually("it is", || server.cpu_ns_of("heavy-relief-") > before + 20_000_000);
+    });
+    eventually("there is enough for all, and they are not needed", || {
+        let before = server.cpu_ns_of("heavy-");
+        let relief = server.cpu_ns_of("heavy-relief-");
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        let (all, relief) = (server.cpu_ns_of("heavy-") - before, server.cpu_ns_of("heavy-relief-") - relief);
+        all > 0 && relief == 0
+    });
+    drop(hog);
+}
+
 #[test]
 fn start_up_code_that_is_tried_at_its_deploy_runs_in_the_heavy_lane() {
     let server = one_thread();

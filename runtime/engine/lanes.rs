@@ -3,12 +3,13 @@
 //! twice at once.
 
 mod errand;
+mod queue;
 
 use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
 use tokio::runtime::Handle;
@@ -17,21 +18,20 @@ use tokio::sync::{Notify, oneshot};
 use super::instance::{Ended, Run};
 use super::ticker::{Pulse, Ticker};
 use crate::host::account::Account;
-use crate::host::meter::thread_cpu_ns;
-use crate::model::fair::Fair;
+use crate::model::roster::Shift;
 use crate::tasks;
 use errand::Errand;
+use queue::Queue;
 
 /// Ticks after which a call leaves the thread that took it.
 pub const LIGHT_TICKS: u32 = 2;
 /// CPU time above which a call that stayed counts as heavy, in nanoseconds: more than one that is interrupted once is
 /// charged for a tick that was not its own.
 pub const HEAVY_NS: u64 = (LIGHT_TICKS as u64 + 1) * 1_000_000;
-/// What a slice takes: a tick.
-const SLICE_NS: u64 = 1_000_000;
-/// How much a heavy thread gives way to those that answer short calls. Not idle priority: a thread that holds a lock and
-/// is never scheduled would hold up everybody.
-const NICE: i32 = 10;
+/// How much the threads of a shift give way to those that answer short calls. Not idle priority: a thread that holds a lock and
+/// is never scheduled would hold up everybody. At 19 a thread has a seventieth of a core that others want all of, at 10 a
+/// tenth.
+const NICE: [(Shift, &str, i32); 2] = [(Shift::Yielding, "heavy", 19), (Shift::Relief, "heavy-relief", 10)];
 
 /// Whose turn it is: calls of one group share its part of the lane.
 #[derive(Clone, Copy, Debug)]
@@ -61,15 +61,6 @@ impl Group {
 /// The heavy lane.
 #[derive(Clone)]
 pub struct HeavyLane(Arc<Queue>);
-
-struct Queue {
-    /// By tenant. No bound of its own: a call holds an instance, and those are bounded.
-    lines: Mutex<Fair<u64, Arc<Job>>>,
-    ready: Condvar,
-    /// Calls that wait for their turn or have it.
-    busy: AtomicUsize,
-    stop: AtomicBool,
-}
 
 /// Whether an instance has ended in the heavy lane, and whom to wake then.
 pub struct Gone {
@@ -128,23 +119,18 @@ impl Gone {
 }
 
 impl HeavyLane {
-    /// Starts this many threads. Timers of guests that run here belong to `timers`.
+    /// Starts this many threads of each shift. Timers of guests that run here belong to `timers`.
     ///
     /// # Errors
     /// When the operating system gives no thread.
     pub fn start(threads: usize, ticker: &Arc<Ticker>, timers: &Handle) -> std::io::Result<Self> {
-        let queue = Arc::new(Queue {
-            lines: Mutex::new(Fair::new(SLICE_NS)),
-            ready: Condvar::new(),
-            busy: AtomicUsize::new(0),
-            stop: AtomicBool::new(false),
-        });
-        for index in 0..threads {
+        let queue = Arc::new(Queue::default());
+        for (index, (shift, name, nice)) in (0..threads).flat_map(|index| NICE.map(|row| (index, row))) {
             let (queue, pulse, timers) = (queue.clone(), ticker.pulse(), timers.clone());
-            tasks::thread(&format!("heavy-{index}"), move || {
+            tasks::thread(&format!("{name}-{index}"), move || {
                 let _timers = timers.enter();
-                tasks::step_back(NICE);
-                queue.work(&pulse);
+                tasks::step_back(nice);
+                queue.work(shift, &pulse);
             })?;
         }
         Ok(Self(queue))
@@ -153,14 +139,12 @@ impl HeavyLane {
     /// Whether there is something that could use a core.
     #[must_use]
     pub fn is_busy(&self) -> bool {
-        self.0.busy.load(Ordering::Relaxed) > 0
+        self.0.is_busy()
     }
 
     /// Ends the threads, each after the slice it is at.
     pub fn stop(&self) {
-        self.0.stop.store(true, Ordering::SeqCst);
-        drop(self.0.lock());
-        self.0.ready.notify_all();
+        self.0.stop();
     }
 
     /// Takes a call over. `gone` is told if it ends without being handed back.
@@ -187,47 +171,6 @@ impl HeavyLane {
         });
         self.0.push(job.clone());
         job
-    }
-}
-
-impl Queue {
-    fn lock(&self) -> MutexGuard<'_, Fair<u64, Arc<Job>>> {
-        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn push(&self, job: Arc<Job>) {
-        self.busy.fetch_add(1, Ordering::Relaxed);
-        self.lock().push((job.group.tenant, job.group.weight), job);
-        self.ready.notify_one();
-    }
-
-    fn next(&self) -> Option<Arc<Job>> {
-        let mut lines = self.lock();
-        loop {
-            if self.stop.load(Ordering::SeqCst) {
-                return None;
-            }
-            if let Some(job) = lines.take() {
-                return Some(job);
-            }
-            lines = self.ready.wait(lines).unwrap_or_else(PoisonError::into_inner);
-        }
-    }
-
-    fn work(&self, pulse: &Pulse) {
-        while let Some(job) = self.next() {
-            let began = thread_cpu_ns();
-            let again = job.slice(pulse);
-            let used_ns = thread_cpu_ns().saturating_sub(began);
-            // Charged in the same breath: nobody may see it back in its line at the price of before.
-            let mut lines = self.lock();
-            if again {
-                lines.push((job.group.tenant, job.group.weight), job.clone());
-            } else {
-                self.busy.fetch_sub(1, Ordering::Relaxed);
-            }
-            lines.ends(&job.group.tenant, used_ns);
-        }
     }
 }
 
@@ -271,9 +214,9 @@ impl Job {
                     self.state.store(QUEUED, Ordering::SeqCst);
                     return true;
                 }
-                if let Some(owner) = self.owner().take() {
-                    owner.wake();
-                }
+                // With nothing locked: its thread runs at once, in place of this one, and locks that first.
+                let owner = self.owner().take();
+                owner.into_iter().for_each(Waker::wake);
                 false
             }
         }

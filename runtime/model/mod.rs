@@ -16,6 +16,7 @@ pub mod place;
 pub mod rate;
 pub mod request_id;
 pub mod retry;
+pub mod roster;
 pub mod share;
 pub mod turns;
 pub mod version;
