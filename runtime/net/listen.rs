@@ -1,12 +1,16 @@
-//! Listening: one socket, one acceptor, which hands each connection to the least loaded thread.
+//! Listening: one socket, one acceptor on a thread of its own, which hands each connection to the least loaded thread.
 //! Must never queue without a bound: a connection nobody has room for is answered and closed at once.
 
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use rustix::io::Errno;
+use rustix::net::{SocketAddrAny, SocketFlags, acceptfrom_with};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 use tokio::sync::{mpsc, watch};
 
 use crate::faults;
@@ -15,6 +19,10 @@ use crate::faults;
 const BACKLOG: i32 = 1024;
 /// Accepted connections on their way to one thread.
 pub const HANDOVER: usize = 256;
+/// Connections that are taken before the end is looked for.
+const AT_ONCE: usize = 64;
+/// Those who come within this time of others wait for as long.
+const MOMENT: Duration = Duration::from_micros(300);
 /// What is said to a connection there is no room for.
 const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nx-spawnpoint-error: overloaded\r\nretry-after: 1\r\ncontent-type: text/plain\r\ncontent-length: 11\r\nconnection: close\r\n\r\noverloaded\n";
 
@@ -62,7 +70,7 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(TcpListener::from(socket))
 }
 
-/// Accepts until told to stop.
+/// Accepts until told to stop. Blocks its thread for a moment where connections come one upon the other.
 ///
 /// # Errors
 /// When the listener cannot be watched at all; errors of single connections are survived.
@@ -73,16 +81,26 @@ pub async fn accept(
     mut stop: watch::Receiver<bool>,
 ) -> io::Result<()> {
     listener.set_nonblocking(true)?;
-    let listener = tokio::net::TcpListener::from_std(listener)?;
+    #[expect(
+        deprecated,
+        reason = "a listener stays the same descriptor, which its successor has one swear to"
+    )]
+    let listener = AsyncFd::with_interest(listener, Interest::READABLE)?;
+    let mut last = Instant::now();
     loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => faults::at("ingress.accept").and(accepted),
+        let mut ready = tokio::select! {
+            ready = listener.readable() => ready?,
             _ = stop.wait_for(|stop| *stop) => return Ok(()),
         };
-        // Taken off this thread's event queue: the thread that serves it has its own.
-        match accepted.and_then(|(stream, peer)| Ok((stream.into_std()?, peer))) {
-            Ok((stream, peer)) => seat(stream, peer, &seats, most),
-            Err(error) if is_transient(&error) => {}
+        // Each look takes a core from a thread that answers: those who come within a moment are taken together.
+        if last.elapsed() < MOMENT {
+            std::thread::sleep(MOMENT);
+        }
+        last = Instant::now();
+        let outcome = accept_all(listener.get_ref(), &seats, most);
+        match outcome {
+            Ok(Waiting::None) => ready.clear_ready(),
+            Ok(Waiting::Some) => {}
             Err(error) => {
                 // Out of file descriptors, most likely: accepting again at once would only spin.
                 tracing::warn!(%error, "cannot accept a connection");
@@ -92,21 +110,38 @@ pub async fn accept(
     }
 }
 
-fn is_transient(error: &io::Error) -> bool {
-    use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
-    matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted)
+/// Whether connections may be left.
+enum Waiting {
+    None,
+    Some,
 }
 
-fn seat(stream: TcpStream, peer: SocketAddr, seats: &[Seat], most: usize) {
+/// Takes those that wait, up to a bound.
+fn accept_all(listener: &TcpListener, seats: &[Seat], most: usize) -> io::Result<Waiting> {
+    for _ in 0..AT_ONCE {
+        match acceptfrom_with(listener, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK) {
+            Ok((socket, peer)) => {
+                faults::at("ingress.accept")?;
+                seat(TcpStream::from(socket), peer, seats, most);
+            }
+            Err(Errno::AGAIN) => return Ok(Waiting::None),
+            Err(Errno::CONNABORTED | Errno::CONNRESET | Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(Waiting::Some)
+}
+
+fn seat(stream: TcpStream, peer: Option<SocketAddrAny>, seats: &[Seat], most: usize) {
     let load = |seat: &Seat| seat.open.load(Relaxed);
     let open: usize = seats.iter().map(load).sum();
     let Some(least) = seats.iter().min_by_key(|seat| load(seat)).filter(|_| open < most) else {
         return refuse(stream);
     };
-    if let Err(error) = stream.set_nonblocking(true).and_then(|()| stream.set_nodelay(true)) {
-        tracing::debug!(%error, "a connection was gone before it was served");
+    let (Some(Ok(peer)), Ok(())) = (peer.map(SocketAddr::try_from), stream.set_nodelay(true)) else {
+        tracing::debug!("a connection was gone before it was served");
         return;
-    }
+    };
     least.open.fetch_add(1, Relaxed);
     let count = Counted(least.open.clone());
     if let Err(full) = least.sender.try_send(Arrival { stream, peer, count }) {
@@ -116,6 +151,6 @@ fn seat(stream: TcpStream, peer: SocketAddr, seats: &[Seat], most: usize) {
 
 fn refuse(mut stream: TcpStream) {
     metrics::counter!("spawnpoint_connections_refused_total").increment(1);
-    // Never wait for a client that there is no room for.
-    let _ = stream.set_nonblocking(true).and_then(|()| stream.write_all(FULL));
+    // It does not wait for a client that there is no room for.
+    let _ = stream.write_all(FULL);
 }
