@@ -1,17 +1,27 @@
 //! The clients of an abuse: so many at once, each in a closed loop, until they are told to stop.
 //! Must never go on for longer than that, and must never touch anything but the server under test.
+//!
+//! A thread for each core has all of them. The kernel owes each thread that is ready a moment of a core, however low its
+//! priority is: sixteen of them, which a client elsewhere would not have here, took the server's threads' place for up to half a
+//! millisecond each time.
 
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::net::{SocketAddr, TcpStream};
+use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
+use ::spawnpoint::tasks;
 use anyhow::{Result, anyhow};
+use tokio::task::LocalSet;
 
 use crate::abuses::{Abuse, Way};
 use crate::bombs;
 use crate::open_loop::Priority;
+use crate::process;
 use crate::wasm::{self, salted};
 use crate::wire::{Ended, Wire};
 
@@ -31,27 +41,48 @@ pub(crate) struct Target {
 pub(crate) type Tally = BTreeMap<String, u64>;
 
 /// An abuse that is about to begin: what takes time to make is made.
-pub(crate) struct Attack<'a> {
-    way: Way,
-    target: &'a Target,
+pub(crate) struct Attack {
+    what: Arc<What>,
     connections: usize,
     priority: Priority,
+}
+
+/// What each of its clients does.
+struct What {
+    way: Way,
+    target: Target,
     request: Vec<u8>,
     /// What is published.
     wasm: Vec<u8>,
 }
 
+/// What became of the calls of one thread's clients so far.
+#[derive(Default)]
+struct Account {
+    tally: RefCell<Tally>,
+    /// Calls that wait for an answer.
+    asked: Cell<u64>,
+}
+
+impl Account {
+    fn count(&self, what: &str) {
+        count(&mut self.tally.borrow_mut(), what);
+    }
+}
+
 /// After a connection that failed: a client that does not wait measures its own speed at failing.
 const PAUSE: Duration = Duration::from_millis(5);
+/// How often a thread looks whether the abuse is over.
+const LOOK: Duration = Duration::from_millis(20);
 /// Connections of a slowloris, and how many of them it visits at once.
 const SLOW: usize = 500;
 const VISITED: usize = 50;
 
-impl<'a> Attack<'a> {
+impl Attack {
     /// So many clients of that priority.
     pub(crate) fn new(
         abuse: &Abuse,
-        target: &'a Target,
+        target: Target,
         (connections, priority): (usize, Priority),
     ) -> Result<Self> {
         let wasm = match abuse.way {
@@ -61,21 +92,24 @@ impl<'a> Attack<'a> {
             Way::Bombs => bombs::component_of(60_000)?,
             _ => vec![],
         };
-        let request = request(abuse.way, target);
-        Ok(Self { way: abuse.way, target, connections, priority, request, wasm })
+        let request = request(abuse.way, &target);
+        let what = Arc::new(What { way: abuse.way, target, request, wasm });
+        Ok(Self { what, connections, priority })
     }
 
     /// Goes on until `stop`.
     pub(crate) fn run(&self, stop: &AtomicBool) -> Result<Tally> {
-        if self.way == Way::Slowloris {
-            return Ok(self.slowloris(stop));
+        if self.what.way == Way::Slowloris {
+            self.priority.take();
+            return Ok(self.what.slowloris(stop));
         }
+        let threads = process::cores().len().clamp(1, self.connections);
         let mut all = Tally::new();
         std::thread::scope(|scope| {
-            let clients: Vec<_> =
-                (0..self.connections).map(|index| scope.spawn(move || self.client(index, stop))).collect();
-            for client in clients {
-                let tally = client.join().map_err(|_| anyhow!("a client of the abuse panicked"))?;
+            let threads: Vec<_> =
+                (0..threads).map(|first| scope.spawn(move || self.clients((first, threads), stop))).collect();
+            for thread in threads {
+                let tally = thread.join().map_err(|_| anyhow!("a client of the abuse panicked"))??;
                 for (what, count) in tally {
                     *all.entry(what).or_default() += count;
                 }
@@ -84,46 +118,70 @@ impl<'a> Attack<'a> {
         })
     }
 
-    fn client(&self, index: usize, stop: &AtomicBool) -> Tally {
+    /// One thread's: each of so many, from the first one on.
+    fn clients(&self, (first, each): (usize, usize), stop: &AtomicBool) -> Result<Tally> {
         self.priority.take();
-        let mut tally = Tally::new();
-        let mut wire: Option<Wire<'_>> = None;
-        let publishes = matches!(self.way, Way::Deploys | Way::Bombs | Way::SpinInStart);
-        let address = if publishes { self.target.admin } else { self.target.ingress };
-        let mut turn = 0_usize;
-        while !stop.load(Relaxed) {
-            let Some(mut open) = wire.take().or_else(|| Wire::connect(address, stop).ok()) else {
-                count(&mut tally, "no connection");
-                std::thread::sleep(PAUSE);
-                continue;
-            };
-            let bytes = if publishes { self.publish((index, turn)) } else { self.request.clone() };
-            turn += 1;
-            // A server that answers early may stop reading: its answer says more than the error does.
-            let _ = open.write(&bytes);
-            if self.way == Way::Unread {
-                open.hold();
-                count(&mut tally, "held");
-                continue;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let (account, clients) = (Rc::new(Account::default()), LocalSet::new());
+        clients.block_on(&runtime, async {
+            for index in (first..self.connections).step_by(each) {
+                tasks::local(client(self.what.clone(), index, account.clone()));
             }
-            match open.answer() {
-                Ended::Stopped => count(&mut tally, "unanswered"),
-                Ended::Answered { told, closes } => {
-                    count(&mut tally, &told);
-                    wire = Some(open).filter(|_| !closes && self.way != Way::Churn);
-                }
-                Ended::Cut { told } => {
-                    count(&mut tally, &told.map_or("cut".to_owned(), |told| format!("{told}, cut")));
-                    std::thread::sleep(PAUSE);
-                }
+            while !stop.load(Relaxed) {
+                tokio::time::sleep(LOOK).await;
+            }
+        });
+        drop(clients);
+        let mut tally = account.tally.take();
+        *tally.entry("unanswered".to_owned()).or_default() += account.asked.get();
+        Ok(tally)
+    }
+}
+
+/// One connection after the other, until nobody polls it.
+async fn client(what: Arc<What>, index: usize, account: Rc<Account>) {
+    let mut wire: Option<Wire> = None;
+    let publishes = matches!(what.way, Way::Deploys | Way::Bombs | Way::SpinInStart);
+    let address = if publishes { what.target.admin } else { what.target.ingress };
+    let mut turn = 0_usize;
+    loop {
+        let open = match wire.take() {
+            Some(open) => Some(open),
+            None => Wire::connect(address).await.ok(),
+        };
+        let Some(mut open) = open else {
+            account.count("no connection");
+            tokio::time::sleep(PAUSE).await;
+            continue;
+        };
+        let published = publishes.then(|| what.publish((index, turn)));
+        turn += 1;
+        account.asked.set(account.asked.get() + 1);
+        // A server that answers early may stop reading: its answer says more than the error does.
+        let _ = open.write(published.as_deref().unwrap_or(&what.request)).await;
+        if what.way == Way::Unread {
+            account.count("held");
+            std::future::pending::<()>().await;
+        }
+        let ended = open.answer().await;
+        account.asked.set(account.asked.get() - 1);
+        match ended {
+            Ended::Answered { told, closes } => {
+                account.count(&told);
+                wire = Some(open).filter(|_| !closes && what.way != Way::Churn);
+            }
+            Ended::Cut { told } => {
+                account.count(&told.map_or("cut".to_owned(), |told| format!("{told}, cut")));
+                tokio::time::sleep(PAUSE).await;
             }
         }
-        tally
     }
+}
 
+impl What {
     /// A request that publishes something that nobody has compiled.
     fn publish(&self, (index, turn): (usize, usize)) -> Vec<u8> {
-        let Target { admin, token, tenant, .. } = self.target;
+        let Target { admin, token, tenant, .. } = &self.target;
         let wasm = salted(&self.wasm, (index << 32) | turn);
         let mut bytes = format!(
             "PUT /v1/tenants/{tenant}/functions/storm-{index} HTTP/1.1\r\nHost: {admin}\r\n\
@@ -136,7 +194,6 @@ impl<'a> Attack<'a> {
     }
 
     fn slowloris(&self, stop: &AtomicBool) -> Tally {
-        self.priority.take();
         let mut tally = Tally::new();
         let mut sockets: Vec<Option<TcpStream>> = (0..SLOW).map(|_| None).collect();
         let step = Duration::from_secs(1) / u32::try_from(SLOW / VISITED).unwrap_or(1);

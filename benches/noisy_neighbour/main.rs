@@ -94,7 +94,7 @@ fn harness(options: &Options) -> Result<ExitCode> {
     let made = format!(
         "{phase:?} each of undisturbed, abuse, recovery, a server of its own each time; medians of {rounds} interleaved rounds, \
          errors of all. The victim is called {rate:.0} times a second ({chosen}) over {} connections by a client with {}; an abuse has \
-         {} with {}.",
+         {} by a thread for each core with {}.",
         siege::CLIENTS,
         options.priority().given(),
         options.connections,

@@ -148,7 +148,7 @@ pub(crate) fn run(abuse: &Abuse, plan: &Plan, place: &Place) -> Result<Row> {
         function: path_in(NOISY, "abuser").trim_end_matches('/').to_owned(),
         tenant: NOISY,
     };
-    let attack = Attack::new(abuse, &target, (plan.connections, plan.abuser))?;
+    let attack = Attack::new(abuse, target, (plan.connections, plan.abuser))?;
     let victim = victim(&server, plan.rate, plan.priority);
     let pid = server.child.pid();
     let heartbeat = Heartbeat::start(&place.cores);

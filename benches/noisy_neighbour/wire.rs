@@ -1,15 +1,16 @@
-//! One connection of an abuser: blocking, interruptible, and told apart by how each answer ended.
-//! Must never outlive the abuse: every wait looks at the stop flag.
+//! One connection of an abuser, told apart by how each answer ended.
+//! Must never go on for longer than somebody polls it, nor read or write much at once.
 
-use std::io::{self, ErrorKind, Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
 /// A connection.
-pub(crate) struct Wire<'a> {
+pub(crate) struct Wire {
     socket: TcpStream,
-    stop: &'a AtomicBool,
     buffer: Vec<u8>,
 }
 
@@ -20,50 +21,41 @@ pub(crate) enum Ended {
     Answered { told: String, closes: bool },
     /// The server hung up, before the head or in the body.
     Cut { told: Option<String> },
-    /// The abuse is over.
-    Stopped,
 }
 
-/// How often a wait looks whether the abuse is over.
-const LOOK: Duration = Duration::from_millis(20);
+/// What a connection is waited for.
+const LIMIT: Duration = Duration::from_secs(1);
 /// What is written at once. A kernel that preempts nobody within a system call would copy all eight megabytes of a body, and
 /// receive them on the other side, before it lets anybody else on that core: which a client elsewhere does not do to a server.
 const PIECE: usize = 16 << 10;
 /// The end of a chunked answer; no guest here writes it.
 const END: &[u8] = b"\r\n0\r\n\r\n";
 
-impl<'a> Wire<'a> {
-    pub(crate) fn connect(address: SocketAddr, stop: &'a AtomicBool) -> io::Result<Self> {
-        let socket = TcpStream::connect_timeout(&address, Duration::from_secs(1))?;
+impl Wire {
+    pub(crate) async fn connect(address: SocketAddr) -> io::Result<Self> {
+        let socket = tokio::time::timeout(LIMIT, TcpStream::connect(address)).await??;
         socket.set_nodelay(true)?;
-        socket.set_read_timeout(Some(LOOK))?;
-        socket.set_write_timeout(Some(LOOK))?;
-        Ok(Self { socket, stop, buffer: vec![0; PIECE] })
+        Ok(Self { socket, buffer: vec![0; PIECE] })
     }
 
-    /// Writes all of it, unless the abuse ends or the server takes no more.
-    pub(crate) fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {
-        while !bytes.is_empty() && !self.stop.load(Relaxed) {
-            match self.socket.write(&bytes[..bytes.len().min(PIECE)]) {
-                Ok(written) => bytes = &bytes[written..],
-                Err(error) if waits(&error) => {}
-                Err(error) => return Err(error),
-            }
+    /// Writes all of it, unless the server takes no more.
+    pub(crate) async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        for piece in bytes.chunks(PIECE) {
+            self.socket.write_all(piece).await?;
         }
         Ok(())
     }
 
     /// Reads an answer to its end, and forgets its body.
-    pub(crate) fn answer(&mut self) -> Ended {
+    pub(crate) async fn answer(&mut self) -> Ended {
         let mut head = vec![];
         let (told, closes, mut left) = loop {
             if let Some(end) = head.windows(4).position(|bytes| bytes == b"\r\n\r\n") {
                 break understood(&head, end);
             }
-            match self.read() {
-                Some(0) => return Ended::Cut { told: None },
-                Some(read) => head.extend_from_slice(&self.buffer[..read]),
-                None => return Ended::Stopped,
+            match self.read().await {
+                0 => return Ended::Cut { told: None },
+                read => head.extend_from_slice(&self.buffer[..read]),
             }
         };
         let mut tail = head;
@@ -73,40 +65,21 @@ impl<'a> Wire<'a> {
                 None if tail.ends_with(END) => return Ended::Answered { told, closes },
                 _ => {}
             }
-            match self.read() {
-                Some(0) => return Ended::Cut { told: Some(told) },
-                Some(read) => {
+            match self.read().await {
+                0 => return Ended::Cut { told: Some(told) },
+                read => {
                     left = left.map(|left| left.saturating_sub(read));
                     tail.drain(..tail.len().saturating_sub(END.len()));
                     tail.extend_from_slice(&self.buffer[read.saturating_sub(END.len())..read]);
                 }
-                None => return Ended::Stopped,
             }
         }
     }
 
-    /// Holds the connection without reading from it, until the abuse ends.
-    pub(crate) fn hold(&self) {
-        while !self.stop.load(Relaxed) {
-            std::thread::sleep(LOOK);
-        }
+    /// How many bytes came: none at the end of the connection, however it ended.
+    async fn read(&mut self) -> usize {
+        self.socket.read(&mut self.buffer).await.unwrap_or(0)
     }
-
-    /// How many bytes came: none at the end of the connection, nothing when the abuse is over.
-    fn read(&mut self) -> Option<usize> {
-        while !self.stop.load(Relaxed) {
-            match self.socket.read(&mut self.buffer) {
-                Ok(read) => return Some(read),
-                Err(error) if waits(&error) => {}
-                Err(_) => return Some(0),
-            }
-        }
-        None
-    }
-}
-
-fn waits(error: &io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted)
 }
 
 /// What a head says, whether it is the last answer, and how much of its body is still to come, if it says so.
