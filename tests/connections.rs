@@ -181,3 +181,14 @@ fn many_idle_connections_keep_nobody_out() {
     let settled = server.descriptors();
     eventually("their sockets are closed", || server.descriptors() < 200.min(settled + 1));
 }
+
+#[test]
+fn all_of_a_crowd_that_waits_to_be_accepted_are_answered() {
+    let server = with("header_read_ms = 60000");
+    server.signal("-STOP");
+    let crowd: Vec<_> = (0..200).map(|_| Raw::connect(server.ingress)).collect();
+    server.signal("-CONT");
+    for mut one in crowd {
+        assert_eq!(one.get("/default/ok/").expect("an answer").status, 200);
+    }
+}

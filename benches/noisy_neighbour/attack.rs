@@ -133,7 +133,9 @@ impl Attack {
         });
         drop(clients);
         let mut tally = account.tally.take();
-        *tally.entry("unanswered".to_owned()).or_default() += account.asked.get();
+        if let asked @ 1.. = account.asked.get() {
+            *tally.entry("unanswered".to_owned()).or_default() += asked;
+        }
         Ok(tally)
     }
 }
@@ -156,13 +158,13 @@ async fn client(what: Arc<What>, index: usize, account: Rc<Account>) {
         };
         let published = publishes.then(|| what.publish((index, turn)));
         turn += 1;
-        account.asked.set(account.asked.get() + 1);
         // A server that answers early may stop reading: its answer says more than the error does.
         let _ = open.write(published.as_deref().unwrap_or(&what.request)).await;
         if what.way == Way::Unread {
             account.count("held");
             std::future::pending::<()>().await;
         }
+        account.asked.set(account.asked.get() + 1);
         let ended = open.answer().await;
         account.asked.set(account.asked.get() - 1);
         match ended {

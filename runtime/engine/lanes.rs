@@ -8,7 +8,7 @@ mod queue;
 use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
@@ -85,7 +85,10 @@ const OVER: u8 = 4;
 struct Job {
     group: Group,
     state: AtomicU8,
+    /// Nobody wants what comes of it: it is only to be dropped.
     left: AtomicBool,
+    /// Since when it is in its line.
+    since_ns: AtomicU64,
     work: Mutex<Option<Work>>,
     queue: Arc<Queue>,
     /// Woken when the guest begins to wait for something.
@@ -124,7 +127,7 @@ impl HeavyLane {
     /// # Errors
     /// When the operating system gives no thread.
     pub fn start(threads: usize, ticker: &Arc<Ticker>, timers: &Handle) -> std::io::Result<Self> {
-        let queue = Arc::new(Queue::default());
+        let queue = Arc::new(Queue::new(tasks::cores().len()));
         for (index, (shift, name, nice)) in (0..threads).flat_map(|index| NICE.map(|row| (index, row))) {
             let (queue, pulse, timers) = (queue.clone(), ticker.pulse(), timers.clone());
             tasks::thread(&format!("{name}-{index}"), move || {
@@ -151,20 +154,21 @@ impl HeavyLane {
     #[must_use]
     pub fn give(&self, group: Group, run: Run, gone: Arc<Gone>) -> Given {
         let (done, receiver) = oneshot::channel();
-        let job = self.job(group, Work::Run(run, done, gone));
+        let job = self.job(group, Work::Run(run, done, gone), false);
         Given { job, done: receiver, received: false }
     }
 
     /// Takes over what takes long to drop. `gone` is told when that is done.
     pub fn throw_away(&self, group: Group, waste: Box<dyn Send>, gone: Arc<Gone>) {
-        self.job(group, Work::Waste(waste, gone));
+        self.job(group, Work::Waste(waste, gone), true);
     }
 
-    fn job(&self, group: Group, work: Work) -> Arc<Job> {
+    fn job(&self, group: Group, work: Work, left: bool) -> Arc<Job> {
         let job = Arc::new(Job {
             group,
             state: AtomicU8::new(QUEUED),
-            left: AtomicBool::new(false),
+            left: AtomicBool::new(left),
+            since_ns: AtomicU64::new(0),
             work: Mutex::new(Some(work)),
             queue: self.0.clone(),
             owner: Mutex::default(),
@@ -179,6 +183,10 @@ impl Job {
         self.owner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn is_waste(&self) -> bool {
+        self.left.load(Ordering::SeqCst)
+    }
+
     /// Runs the call until it waits, yields or ends. Returns whether it would go on.
     fn slice(self: &Arc<Self>, pulse: &Pulse) -> bool {
         self.state.store(RUNNING, Ordering::SeqCst);
@@ -187,7 +195,7 @@ impl Job {
         let waker = Waker::from(self.clone());
         let mut cx = Context::from_waker(&waker);
         let polled = match work {
-            _ if self.left.load(Ordering::SeqCst) => None,
+            _ if self.is_waste() => None,
             Work::Waste(..) => None,
             Work::Run(run, ..) => Some(run.poll(&mut cx, pulse).map(Some)),
             Work::Errand(errand) => Some(errand(&mut cx, pulse).map(|()| None)),

@@ -15,8 +15,8 @@ pub const TICK: Duration = Duration::from_millis(1);
 /// Ticks without a running guest after which the thread goes to sleep: waking it costs a system call, so a
 /// server with one request now and then should not pay for that each time.
 const LINGER: u32 = 200;
-/// Threads that may run guests.
-const THREADS: usize = 160;
+/// Threads that may run guests: three times as many as may answer requests, and some to spare.
+const THREADS: usize = 256;
 /// Ticks after which a thread that is still at the same poll of a guest counts as stuck: a guest yields at each tick,
 /// so only a host call or a destructor takes this long.
 const STUCK: u64 = 1_000;

@@ -46,14 +46,6 @@ struct Round {
     until_ns: Cell<Option<u64>>,
 }
 
-/// For a turn in a round.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Room {
-    First,
-    More,
-    None,
-}
-
 /// One that waits, or goes on.
 struct Ticket {
     party: Rc<Party>,
@@ -131,15 +123,14 @@ impl Turnstile {
     }
 
     /// Whether the turn of this one begins now.
-    fn admits(&self, ticket: &Ticket, now_ns: u64) -> bool {
+    fn admits(&self, ticket: &Ticket, now_ns: impl Fn() -> u64) -> bool {
         if !ticket.passes.get() {
             return false;
         }
-        let room = self.round.room(now_ns);
-        if room == Room::First {
+        if self.round.is_fresh() {
             self.outbox.send();
         }
-        room != Room::None
+        self.round.admits(now_ns())
     }
 
     /// The next one that still wants to go on.
@@ -170,7 +161,7 @@ impl Turnstile {
     async fn turn(&self, party: &Rc<Party>) {
         let mut ticket: Option<Rc<Ticket>> = None;
         poll_fn(|cx| match &ticket {
-            Some(ticket) if self.admits(ticket, now_ns()) => {
+            Some(ticket) if self.admits(ticket, now_ns) => {
                 ticket.over.set(Some(TURN_NS));
                 Poll::Ready(())
             }
@@ -193,16 +184,18 @@ impl Round {
         self.until_ns.set(None);
     }
 
+    /// Whether no turn has begun in it yet.
+    fn is_fresh(&self) -> bool {
+        self.until_ns.get().is_none()
+    }
+
     /// Whether another turn may begin now; the first one of a round always may.
-    fn room(&self, now_ns: u64) -> Room {
-        match self.until_ns.get() {
-            None => {
-                self.until_ns.set(Some(now_ns.saturating_add(self.may_take_ns.get())));
-                Room::First
-            }
-            Some(until_ns) if now_ns < until_ns => Room::More,
-            Some(_) => Room::None,
-        }
+    fn admits(&self, now_ns: u64) -> bool {
+        let Some(until_ns) = self.until_ns.get() else {
+            self.until_ns.set(Some(now_ns.saturating_add(self.may_take_ns.get())));
+            return true;
+        };
+        now_ns < until_ns
     }
 }
 
@@ -266,11 +259,11 @@ impl Gate {
     /// The connection's turn, if it may go on now; else its task is woken when it may.
     pub fn opens(&self, cx: &mut Context<'_>) -> Option<Turn> {
         let (party, parties) = (self.party.borrow(), &self.turnstile.parties);
-        let began_ns = now_ns();
-        let standing = parties.standing(&party, began_ns);
-        if !self.passes((&party, standing == Standing::Greedy), began_ns, cx) {
+        let standing = parties.standing(&party, now_ns());
+        if !self.passes((&party, standing == Standing::Greedy), now_ns, cx) {
             return None;
         }
+        let began_ns = now_ns();
         self.open.set(true);
         let counted = (standing != Standing::Alone).then(|| Counted {
             began_ns,
@@ -280,7 +273,12 @@ impl Gate {
         Some(Turn(counted))
     }
 
-    fn passes(&self, (party, greedy): (&Rc<Party>, bool), now_ns: u64, cx: &mut Context<'_>) -> bool {
+    fn passes(
+        &self,
+        (party, greedy): (&Rc<Party>, bool),
+        now_ns: impl Fn() -> u64,
+        cx: &mut Context<'_>,
+    ) -> bool {
         let mut ticket = self.ticket.borrow_mut();
         match &*ticket {
             Some(ticket) if self.turnstile.admits(ticket, now_ns) => true,

@@ -8,6 +8,8 @@ mod tests;
 const PART: u64 = 3;
 /// What they are owed at most, in nanoseconds, besides their part of the time since the last look: all of it may be taken at once.
 const MOST_NS: u64 = 60_000;
+/// That part at most, in nanoseconds: a thread that was not scheduled for long has nothing to make good for.
+const MOST_PART_NS: u64 = 200_000;
 /// Pieces at once, however short they are.
 const AT_ONCE: usize = 8;
 
@@ -36,7 +38,8 @@ impl Pace {
     /// So many have been done, in so much time, while whatever else was ready was done in the rest of `all_ns`.
     pub fn went(&mut self, pieces: usize, used_ns: u64, all_ns: u64) {
         let part_ns = all_ns.saturating_sub(used_ns) / PART;
-        self.owed_ns = (self.owed_ns + part_ns).saturating_sub(used_ns).min(MOST_NS + part_ns);
+        self.owed_ns =
+            (self.owed_ns + part_ns).saturating_sub(used_ns).min(MOST_NS + part_ns.min(MOST_PART_NS));
         if let Some(each) = used_ns.checked_div(pieces as u64) {
             self.piece_ns = if self.piece_ns == 0 { each } else { (self.piece_ns * 7 + each) / 8 };
         }

@@ -21,7 +21,7 @@ const BACKLOG: i32 = 1024;
 pub const HANDOVER: usize = 256;
 /// Connections that are taken before the end is looked for.
 const AT_ONCE: usize = 64;
-/// Those who come within this time of others wait for as long.
+/// Those who come within this time of others, whom nobody has looked at yet, wait for as long.
 const MOMENT: Duration = Duration::from_micros(300);
 /// What is said to a connection there is no room for.
 const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nx-spawnpoint-error: overloaded\r\nretry-after: 1\r\ncontent-type: text/plain\r\ncontent-length: 11\r\nconnection: close\r\n\r\noverloaded\n";
@@ -33,6 +33,13 @@ pub struct Seat {
     pub sender: mpsc::Sender<Arrival>,
     /// Its open connections.
     pub open: Arc<AtomicUsize>,
+}
+
+impl Seat {
+    /// Whether connections wait that it has not seen.
+    fn is_behind(&self) -> bool {
+        self.sender.capacity() < self.sender.max_capacity()
+    }
 }
 
 /// One accepted connection, counted until it is dropped.
@@ -70,7 +77,8 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(TcpListener::from(socket))
 }
 
-/// Accepts until told to stop. Blocks its thread for a moment where connections come one upon the other.
+/// Accepts until told to stop. Blocks its thread for a moment where connections come faster than they are
+/// served.
 ///
 /// # Errors
 /// When the listener cannot be watched at all; errors of single connections are survived.
@@ -92,8 +100,8 @@ pub async fn accept(
             ready = listener.readable() => ready?,
             _ = stop.wait_for(|stop| *stop) => return Ok(()),
         };
-        // Each look takes a core from a thread that answers: those who come within a moment are taken together.
-        if last.elapsed() < MOMENT {
+        // Each look takes a core from a thread that answers: while those are behind, who comes within a moment is taken together.
+        if last.elapsed() < MOMENT && seats.iter().any(Seat::is_behind) {
             std::thread::sleep(MOMENT);
         }
         last = Instant::now();

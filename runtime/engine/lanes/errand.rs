@@ -46,7 +46,7 @@ impl HeavyLane {
             }
             Poll::Ready(())
         });
-        let _waits = Waits(self.job(group, Work::Errand(errand)));
+        let _waits = Waits(self.job(group, Work::Errand(errand), false));
         result.await.ok()
     }
 }

@@ -38,7 +38,7 @@ async fn goes(gate: Gate, name: char, times: usize, said: Rc<RefCell<String>>) {
     for _ in 0..times {
         poll_fn(|cx| {
             let party = gate.party.borrow().clone();
-            if gate.passes((&party, true), 0, cx) { Poll::Ready(()) } else { Poll::Pending }
+            if gate.passes((&party, true), || 0, cx) { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;
         said.borrow_mut().push(name);
@@ -89,10 +89,10 @@ fn a_turn_that_took_long_is_the_last_one_before_the_next_look() {
     let gates = [(); 3].map(|()| Gate::new(&turnstile));
     turnstile.round.begins(100);
     for gate in &gates {
-        assert!(!gate.passes((&party, true), 1_000, cx));
+        assert!(!gate.passes((&party, true), || 1_000, cx));
         turnstile.next().unwrap().passes.set(true);
     }
-    let passes = |at: u64, cx: &mut _| gates.each_ref().map(|gate| gate.passes((&party, true), at, cx));
+    let passes = |at: u64, cx: &mut _| gates.each_ref().map(|gate| gate.passes((&party, true), || at, cx));
     assert_eq!(passes(1_000, cx), [true; 3], "they began in time");
     assert_eq!(passes(1_100, cx), [false; 3], "the first one took all of it");
     turnstile.round.begins(0);
@@ -123,18 +123,18 @@ fn who_is_not_greedy_passes_and_a_connection_that_is_gone_is_passed_over() {
     let party = parties.strangers();
     let cx = &mut Context::from_waker(Waker::noop());
     let (gone, stays) = (Gate::new(&turnstile), Gate::new(&turnstile));
-    assert!(gone.passes((&party, false), 0, cx));
-    assert!(!gone.passes((&party, true), 0, cx));
-    assert!(!stays.passes((&party, true), 0, cx));
+    assert!(gone.passes((&party, false), || 0, cx));
+    assert!(!gone.passes((&party, true), || 0, cx));
+    assert!(!stays.passes((&party, true), || 0, cx));
     drop(gone);
     let next = turnstile.next().expect("one that stays");
     next.passes.set(true);
-    assert!(stays.passes((&party, true), 0, cx));
+    assert!(stays.passes((&party, true), || 0, cx));
     assert!(turnstile.next().is_none());
     // Who has a ticket need not wait for its turn once there is nobody to give way to.
     let other = Gate::new(&turnstile);
-    assert!(!other.passes((&party, true), 0, cx));
-    assert!(other.passes((&party, false), 0, cx));
+    assert!(!other.passes((&party, true), || 0, cx));
+    assert!(other.passes((&party, false), || 0, cx));
     assert!(turnstile.next().is_none());
 }
 
