@@ -28,10 +28,10 @@ pub const LIGHT_TICKS: u32 = 2;
 /// CPU time above which a call that stayed counts as heavy, in nanoseconds: more than one that is interrupted once is
 /// charged for a tick that was not its own.
 pub const HEAVY_NS: u64 = (LIGHT_TICKS as u64 + 1) * 1_000_000;
-/// How much the threads of a shift give way to those that answer short calls. Not idle priority: a thread that holds a lock and
+/// The shifts, what their threads are called, and how much those give way to the ones that answer short calls. Not idle priority: a thread that holds a lock and
 /// is never scheduled would hold up everybody. At 19 a thread has a seventieth of a core that others want all of, at 10 a
 /// tenth.
-const NICE: [(Shift, &str, i32); 2] = [(Shift::Yielding, "heavy", 19), (Shift::Relief, "heavy-relief", 10)];
+const SHIFTS: [(Shift, &str, i32); 2] = [(Shift::Yielding, "heavy", 19), (Shift::Relief, "heavy-relief", 10)];
 
 /// Whose turn it is: calls of one group share its part of the lane.
 #[derive(Clone, Copy, Debug)]
@@ -128,7 +128,7 @@ impl HeavyLane {
     /// When the operating system gives no thread.
     pub fn start(threads: usize, ticker: &Arc<Ticker>, timers: &Handle) -> std::io::Result<Self> {
         let queue = Arc::new(Queue::new(tasks::cores().len()));
-        for (index, (shift, name, nice)) in (0..threads).flat_map(|index| NICE.map(|row| (index, row))) {
+        for (index, (shift, name, nice)) in (0..threads).flat_map(|index| SHIFTS.map(|row| (index, row))) {
             let (queue, pulse, timers) = (queue.clone(), ticker.pulse(), timers.clone());
             tasks::thread(&format!("{name}-{index}"), move || {
                 let _timers = timers.enter();

@@ -259,11 +259,16 @@ impl Gate {
     /// The connection's turn, if it may go on now; else its task is woken when it may.
     pub fn opens(&self, cx: &mut Context<'_>) -> Option<Turn> {
         let (party, parties) = (self.party.borrow(), &self.turnstile.parties);
-        let standing = parties.standing(&party, now_ns());
-        if !self.passes((&party, standing == Standing::Greedy), now_ns, cx) {
+        let mut began_ns = now_ns();
+        let standing = parties.standing(&party, began_ns);
+        let waits = standing == Standing::Greedy;
+        if !self.passes((&party, waits), now_ns, cx) {
             return None;
         }
-        let began_ns = now_ns();
+        if waits {
+            // Others' answers left first, which is not its doing.
+            began_ns = now_ns();
+        }
         self.open.set(true);
         let counted = (standing != Standing::Alone).then(|| Counted {
             began_ns,
