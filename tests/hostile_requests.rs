@@ -159,8 +159,11 @@ fn more_uploads_than_there_is_room_for_are_told_to_come_back() {
         .collect();
     eventually("all are on their way", || server.half_written().len() == 16);
     let answer = server.upload("new", &guest("ok"));
-    siege.is_refusal("one more", &answer, (503, "overloaded"), "16");
+    siege.is_refusal("one more", &answer, (503, "overloaded"), "16 uploads of this tenant");
     assert!(answer.header("retry-after").parse::<u32>().is_ok());
+    server.tenant("other");
+    let answer = server.upload_with("other", "f", &guest("ok"), "{}");
+    assert_eq!(answer.status, 201, "another tenant's are no worse off: {}", answer.text());
     drop(waiting);
     eventually("there is room again", || server.upload("room", &guest("ok")).status != 503);
     assert_eq!(server.call("room").text(), "ok");

@@ -19,6 +19,7 @@ use super::state::{Admin, UPLOADS, to_the_end};
 use super::upload::{Form, Received, Upload};
 use super::wire::{Deployed, Problem, Timings};
 use crate::deploy::pipeline;
+use crate::deploy::shares::Taken;
 use crate::model::manifest::Manifest;
 
 /// A function and what is said beside it, as a form.
@@ -67,11 +68,14 @@ pub(super) async fn deploy(
     let FunctionPath { tenant, function } = path;
     // Said before anybody sends or compiles anything.
     admin.deployer.catalog.check_room(&tenant, &function).await?;
-    let place = admin.uploads.clone().try_acquire_owned().map_err(|_| {
-        Refusal::new(
-            Code::Overloaded,
-            format!("{UPLOADS} uploads are in progress, the most that this server takes"),
-        )
+    let place = admin.uploads.try_enter(&tenant).map_err(|taken| {
+        let most = match taken {
+            Taken::ByTenant(most) => {
+                format!("{most} uploads of this tenant are in progress, the most that one may have")
+            }
+            Taken::ByAll => format!("{UPLOADS} uploads are in progress, the most that this server takes"),
+        };
+        Refusal::new(Code::Overloaded, most)
     })?;
     let (head, body) = request.into_parts();
     let form = form(&head.headers)?;

@@ -4,12 +4,11 @@ use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use tokio::sync::Semaphore;
-
 use super::addresses::Addresses;
 use super::problem::Refusal;
 use super::token::Token;
 use crate::deploy::pipeline::Deployer;
+use crate::deploy::shares::Shares;
 use crate::tasks;
 
 /// What the admin API is made of.
@@ -34,16 +33,16 @@ pub(super) struct Admin {
     pub(super) metrics: Arc<dyn Fn() -> String + Send + Sync>,
     pub(super) ready: Arc<AtomicBool>,
     /// Taken from the first byte of an upload to the answer.
-    pub(super) uploads: Arc<Semaphore>,
+    pub(super) uploads: Shares,
 }
 
 /// Uploads and the deploys that follow them, at once.
-pub(super) const UPLOADS: usize = 16;
+pub(super) const UPLOADS: usize = 32;
 
 impl Admin {
     pub(super) fn new(state: AdminState) -> Arc<Self> {
         let AdminState { deployer, token, addresses, metrics, ready } = state;
-        let uploads = Arc::new(Semaphore::new(UPLOADS));
+        let uploads = Shares::of(UPLOADS);
         Arc::new(Self { deployer, token, addresses, metrics, ready, uploads })
     }
 }

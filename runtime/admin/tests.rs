@@ -28,6 +28,7 @@ use super::{Addresses, AdminState, Token, router};
 use crate::catalog::{Catalog, NewVersion};
 use crate::deploy::loader::Loader;
 use crate::deploy::pipeline::{Deployer, Policy};
+use crate::deploy::shares::Shares;
 use crate::deploy::table::Table;
 use crate::engine::artifact::ArtifactStore;
 use crate::engine::compile::Compiler;
@@ -68,11 +69,11 @@ impl Rig {
         let server = ServerLimits { upload_bytes: UPLOAD as u64, tenants: 8, ..ServerLimits::default() };
         let catalog = Catalog::open(Storage::open(&data, "catalog").await.unwrap(), &server).await.unwrap();
         let ceiling = Limits::default_ceiling();
-        let ticker = Ticker::start().unwrap();
+        let ticker = Ticker::start(0).unwrap();
         let slots = Slots { instances: 2, ceiling, scan_pages: false, resident_bytes: 0, resets: true };
         let engines = Engines::new(slots, ticker.clone()).unwrap();
         let artifacts = ArtifactStore::open(data.path()).unwrap();
-        let children = (Compiler::new(&server, true), Locator::new(&server));
+        let children = (Compiler::new(&server, true), Locator::new(&server), Shares::of(1));
         let blobs = Blobs::open(&data).unwrap();
         let loader = Loader::new(engines, artifacts, blobs, children, (Handle::current(), Tier::Fast));
         let policy = Policy {

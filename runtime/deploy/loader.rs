@@ -1,6 +1,8 @@
 //! How a program gets into memory: the artifact if it fits, else the kept wasm compiled again.
 //! Must never trust a file that was not sealed here, nor compile in this process.
 
+mod failure;
+
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,16 +12,20 @@ use futures_util::future::{BoxFuture, Shared};
 use rustix::io::Errno;
 use tokio::runtime::Handle;
 
+pub use failure::LoadFailure;
+
 use super::backlog::{Backlog, Job};
 use super::codes::Codes;
 use super::live::Live;
 use super::places::Places;
+use super::shares::Shares;
 use crate::engine::artifact::{ArtifactId, ArtifactStore, LoadError};
-use crate::engine::compile::{CompileError, Compiled, Compiler, Wasm};
+use crate::engine::compile::{Compiled, Compiler, Wasm};
 use crate::engine::locate::Locator;
 use crate::engine::program::{Code, Engines, LinkError, Loaded, Program, ProgramId};
 use crate::faults;
 use crate::host::Grant;
+use crate::model::name::TenantName;
 use crate::model::version::{Digest, Handler, Profile, Tier};
 use crate::storage::{BlobError, Blobs};
 use crate::tasks;
@@ -33,6 +39,8 @@ pub struct Loader {
     artifacts: Arc<ArtifactStore>,
     blobs: Blobs,
     compiler: Compiler,
+    /// What tenants compile at once.
+    compiles: Arc<Shares>,
     /// Which lines of source its instructions come from.
     pub(super) places: Places,
     /// What was compiled quickly and is worth more.
@@ -49,32 +57,6 @@ pub struct Loader {
 /// The end of a compilation, for all who wait for it.
 type Again = Shared<BoxFuture<'static, Result<(), Arc<LoadFailure>>>>;
 
-/// Why there is no program.
-#[derive(Debug, thiserror::Error)]
-pub enum LoadFailure {
-    /// The artifact could not be read or does not fit the pool.
-    #[error("the artifact cannot be loaded: {0}")]
-    Artifact(#[from] LoadError),
-    /// The kept wasm could not be read.
-    #[error("the kept wasm cannot be read: {0}")]
-    Blob(#[from] BlobError),
-    /// The kept wasm could not be compiled again.
-    #[error("the kept wasm cannot be compiled: {0}")]
-    Compile(#[from] CompileError),
-    /// What was compiled could not be kept.
-    #[error("the artifact cannot be written")]
-    Write(#[source] io::Error),
-    /// The component does not fit this platform.
-    #[error("{0}: {detail}", detail = detail(.0))]
-    Link(#[from] LinkError),
-    /// Somebody else tried a moment ago.
-    #[error(transparent)]
-    Shared(Arc<LoadFailure>),
-    /// A thread for slow files was lost.
-    #[error("a background thread failed")]
-    Thread,
-}
-
 /// The artifact of an upload for the engine of this process.
 fn artifact(
     compiler: &Compiler,
@@ -85,11 +67,6 @@ fn artifact(
     let failed = |source| LinkError::Engine { profile: profile.as_str(), source };
     let engine = compiler.engine_hash(profile).map_err(failed)?;
     Ok(ArtifactId { digest, profile, tier, engine })
-}
-
-fn detail(error: &LinkError) -> String {
-    let (LinkError::Unfit(source) | LinkError::Engine { source, .. }) = error;
-    format!("{source:#}").chars().take(400).collect()
 }
 
 /// Which component, and how it answers.
@@ -110,7 +87,7 @@ impl Loader {
         engines: Engines,
         artifacts: ArtifactStore,
         blobs: Blobs,
-        (compiler, locator): (Compiler, Locator),
+        (compiler, locator, compiles): (Compiler, Locator, Shares),
         (control, first): (Handle, Tier),
     ) -> Arc<Self> {
         Arc::new(Self {
@@ -118,6 +95,7 @@ impl Loader {
             artifacts: Arc::new(artifacts),
             blobs,
             compiler,
+            compiles: Arc::new(compiles),
             places: Places::new(locator),
             backlog: Backlog::default(),
             control,
@@ -149,21 +127,25 @@ impl Loader {
     ///
     /// # Errors
     /// A refusal or a limit is the upload's fault; everything else is ours.
-    pub async fn compile(&self, digest: Digest) -> Result<Compiled, LoadFailure> {
-        let compiling = tasks::on(&self.control, self.compiling(digest, self.first));
+    pub async fn compile(&self, tenant: &TenantName, digest: Digest) -> Result<Compiled, LoadFailure> {
+        let compiling = tasks::on(&self.control, self.compiling(tenant, digest, self.first));
         compiling.await.map_err(|_| LoadFailure::Thread)?
     }
 
     fn compiling(
         &self,
+        tenant: &TenantName,
         digest: Digest,
         tier: Tier,
     ) -> impl Future<Output = Result<Compiled, LoadFailure>> + Send + 'static {
         let (blobs, compiler) = (self.blobs.clone(), self.compiler.clone());
         let (artifacts, control) = (self.artifacts.clone(), self.control.clone());
+        let (tenant, compiles) = (tenant.clone(), self.compiles.clone());
         async move {
+            let share = compiles.enter(&tenant).await.map_err(|_| LoadFailure::Thread)?;
             let wasm = blobs.open_file(digest).await?;
             let mut compiled = compiler.compile(Wasm::File(wasm), tier).await?;
+            drop(share);
             let profile = compiled.facts.profile;
             if let Some(why) = &compiled.facts.stays {
                 tracing::info!(%digest, %why, "a component stays one: it is not lowered");
@@ -184,14 +166,18 @@ impl Loader {
 
     /// Compiles a kept upload again, once at a time: clients that give up sooner than a compilation takes would otherwise
     /// queue one for each of their attempts, and never see the end of it.
-    async fn again(&self, digest: Digest, (tier, why): (Tier, &LoadError)) -> Result<(), LoadFailure> {
+    async fn again(
+        &self,
+        (tenant, digest): (&TenantName, Digest),
+        (tier, why): (Tier, &LoadError),
+    ) -> Result<(), LoadFailure> {
         let running = {
             let mut all = self.again.lock().unwrap_or_else(PoisonError::into_inner);
             all.retain(|_, one| one.peek().is_none());
             all.entry(digest)
                 .or_insert_with(|| {
                     tracing::info!(%digest, %why, "compiling again");
-                    let (compiling, all) = (self.compiling(digest, tier), self.again.clone());
+                    let (compiling, all) = (self.compiling(tenant, digest, tier), self.again.clone());
                     let task = tasks::on(&self.control, async move {
                         let done = compiling.await.map(drop).map_err(Arc::new);
                         all.lock().unwrap_or_else(PoisonError::into_inner).remove(&digest);
@@ -234,7 +220,7 @@ impl Loader {
             (tier, Err(LoadFailure::Artifact(why))) if is_curable(&why) => {
                 // What was damaged is replaced; what is not there at all is waited for no longer than need be.
                 let tier = if matches!(why, LoadError::Absent) { self.first } else { tier };
-                self.again(what.digest, (tier, &why)).await?;
+                self.again((&grant.account.tenant, what.digest), (tier, &why)).await?;
                 self.code(what).await
             }
             other => other,

@@ -13,6 +13,7 @@ pub mod places;
 pub mod residency;
 pub mod retire;
 mod shards;
+pub mod shares;
 pub mod standing;
 pub mod table;
 

@@ -195,7 +195,7 @@ impl Deployer {
         let (handler, profile) = if let Some(known) = known {
             known
         } else {
-            let facts = self.loader.compile(digest).await?.facts;
+            let facts = self.loader.compile(tenant, digest).await?.facts;
             timings.componentize_ms = facts.componentize_ms;
             timings.compile_ms = facts.compile_ms;
             (facts.handler, facts.profile)

@@ -168,6 +168,9 @@ async fn more_uploads_than_there_is_room_for_are_told_to_come_back() {
     let answer = rig.ask("PUT", PATH, untouched()).await;
     answer.refused(503, "overloaded");
     assert_eq!(answer.header("retry-after"), "1");
+    // Another tenant comes as far as its upload does.
+    rig.ask("PUT", "/v1/tenants/other", "").await;
+    rig.ask("PUT", "/v1/tenants/other/functions/f", "bytes").await.refused(500, "host_error");
     drop(waiting);
     rig.ask("PUT", PATH, "bytes").await.refused(500, "host_error");
     assert_eq!(rig.kept(), 0);
