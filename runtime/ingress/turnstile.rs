@@ -90,7 +90,7 @@ impl Turnstile {
     pub async fn run(self: Rc<Self>) {
         let (mut pace, mut under_way) = (Pace::default(), Vec::<Rc<Ticket>>::new());
         loop {
-            self.round.begins(pace.owed_ns());
+            self.round.begins(pace.round_ns());
             // Whose turn did not begin in the last one.
             for ticket in &under_way {
                 ticket.waker.borrow().wake_by_ref();
@@ -261,7 +261,9 @@ impl Gate {
         let (party, parties) = (self.party.borrow(), &self.turnstile.parties);
         let mut began_ns = now_ns();
         let standing = parties.standing(&party, began_ns);
-        let waits = standing == Standing::Greedy;
+        // Whoever is new waits for those who are at it already, as long as that is short.
+        let is_new = Rc::ptr_eq(&party, &parties.strangers()) && standing != Standing::Alone;
+        let waits = is_new || standing == Standing::Greedy;
         if !self.passes((&party, waits), now_ns, cx) {
             return None;
         }

@@ -12,7 +12,7 @@ use super::socket::Link;
 /// Connections with something to send, above which nothing is waited for.
 const BATCH: usize = 32;
 /// How long the first of them waits for others, if the turn takes so long: where guests compute, few leave together.
-const HOLD: Duration = Duration::from_millis(1);
+const HOLD: Duration = Duration::from_micros(100);
 
 /// The connections of one thread that have something to send.
 #[derive(Default)]

@@ -178,6 +178,20 @@ fn what_a_turn_takes_is_charged_to_whose_it_was() {
     });
 }
 
+#[test]
+fn a_new_connection_waits_for_whoever_is_at_it_already_and_for_nobody_else() {
+    goes_well_once(|| {
+        let (parties, turnstile) = rig();
+        let (new, cx) = (Gate::new(&turnstile), &mut Context::from_waker(Waker::noop()));
+        let turn = new.opens(cx).ok_or("nobody is there")?;
+        new.closes(&turn);
+        let tenant = account("tenant");
+        uses(&parties, &parties.of(&tenant), 0);
+        expect(gate_of(&turnstile, &tenant).opens(cx).is_some(), "who is known goes on")?;
+        expect(new.opens(cx).is_none(), "who is not comes after")
+    });
+}
+
 /// A first request says whose function a connection calls: one of a greedy tenant waits for its turn from there on.
 #[test]
 fn a_new_connection_of_a_greedy_tenant_waits_for_its_turn_too() {
@@ -222,12 +236,20 @@ async fn a_new_connection() -> Result<(), &'static str> {
 fn who_asks_for_nobodys_functions_does_not_keep_new_connections_waiting() {
     goes_well_once(|| {
         let (parties, turnstile) = rig();
-        let (gate, new) = (Gate::new(&turnstile), Gate::new(&turnstile));
+        let (gates, new) = ([(); 3].map(|()| Gate::new(&turnstile)), Gate::new(&turnstile));
         let cx = &mut Context::from_waker(Waker::noop());
-        gate.is_lost();
         uses(&parties, &parties.lost(), MUCH_NS);
-        expect(gate.opens(cx).is_none(), "its turn is yet to come")?;
-        expect(new.opens(cx).is_some(), "a new connection goes on")?;
+        for gate in &gates {
+            gate.is_lost();
+            expect(gate.opens(cx).is_none(), "its turn is yet to come")?;
+        }
+        expect(new.opens(cx).is_none(), "and so is that of a new connection, as others are there")?;
+        let first =
+            [turnstile.next(), turnstile.next()].map(|ticket| ticket.map(|ticket| ticket.party.clone()));
+        let is_new =
+            |party: &Option<Rc<Party>>| party.as_ref().is_some_and(|p| Rc::ptr_eq(p, &parties.strangers()));
+        expect(first.iter().any(is_new), "it waits for one of them at most")?;
+        let [gate, ..] = gates;
         let tenant = account("tenant");
         let mut entering = pin!(gate.enters(&tenant, false));
         expect(entering.as_mut().poll(cx) == Poll::Ready(false), "a tenant is whoever it was")?;

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::{AT_ONCE, MOST_NS, PART, Pace};
+use super::{AT_A_TIME_NS, AT_ONCE, MOST_NS, PART, Pace};
 
 const US: u64 = 1_000;
 
@@ -26,7 +26,7 @@ fn pieces_that_take_no_time_are_bounded_too() {
 
 proptest! {
     /// However long the others take each time, those that take turns come to their part, and to no more than that and one
-    /// piece each time; at once to no more than a moment, or their part of the time before.
+    /// piece each time; at once to no more than one piece that begins within a moment, or within their part of the time before.
     #[test]
     fn they_have_their_part_of_a_thread_that_is_full(
         piece in 20 * US..200 * US, others in prop::collection::vec(10 * US..400 * US, 1..400)
@@ -36,7 +36,7 @@ proptest! {
         for took in others {
             let pieces = pace.pieces();
             let now = piece * pieces as u64;
-            prop_assert!(now <= piece.max(MOST_NS + before / PART), "{pieces} at once");
+            prop_assert!(now <= piece + AT_A_TIME_NS.max(before / PART), "{pieces} at once");
             before = took;
             pace.went(pieces, now, now + took);
             (used, rest) = (used + now, rest + took);
