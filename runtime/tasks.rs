@@ -29,13 +29,36 @@ pub const CONTROL_NICE: i32 = 5;
 
 /// Lowers the priority of the calling thread, and of what it starts; never raises it.
 pub fn step_back(nice: i32) {
-    let thread = rustix::thread::gettid();
-    if rustix::process::getpriority_process(Some(thread)).is_ok_and(|already| already >= nice) {
+    if own_nice() >= nice {
         return;
     }
-    if let Err(error) = rustix::process::setpriority_process(Some(thread), nice) {
+    if let Err(error) = rustix::process::setpriority_process(Some(rustix::thread::gettid()), nice) {
         tracing::warn!(%error, "work that ought to step back runs at the priority of all");
     }
+}
+
+/// Raises the priority of the calling thread, and of what it starts, as far as the system lets it. Leaves it alone where somebody else
+/// has chosen one.
+pub fn step_forward(nice: i32) {
+    if own_nice() == 0 {
+        let allowed =
+            |nice| rustix::process::setpriority_process(Some(rustix::thread::gettid()), nice).is_ok();
+        let _ = (nice..0).find(|nice| allowed(*nice));
+    }
+}
+
+/// How far a thread of this process comes that is to [step forward](step_forward). One that has may not be let back, so another tries.
+#[must_use]
+pub fn allowed_nice(nice: i32) -> i32 {
+    let tried = thread("priority", move || {
+        step_forward(nice);
+        own_nice()
+    });
+    tried.ok().and_then(|tried| tried.join().ok()).unwrap_or(0)
+}
+
+fn own_nice() -> i32 {
+    rustix::process::getpriority_process(Some(rustix::thread::gettid())).unwrap_or(0)
 }
 
 /// Has the calling thread, and what it starts, run only when nobody else wants to; where that is not allowed, it goes on as it

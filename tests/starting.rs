@@ -258,9 +258,32 @@ fn the_threads_that_answer_come_before_those_that_administer_and_those_before_he
     };
     let first = nice("worker-");
     assert_eq!((nice("epochs"), nice("accept")), (first, first));
+    // Before everybody else's, where that is allowed.
+    let allowed = std::thread::spawn(|| rustix::process::setpriority_process(None, -10).is_ok()).join();
+    assert_eq!(first, if allowed.expect("a thread") { -10 } else { 0 }, "{all:?}");
+    assert!(server.log().contains(&format!("nice={first} ")), "it is said");
     for administers in ["control", "storage-"] {
         assert!(nice(administers) > first, "{all:?}");
         assert!(nice("heavy-relief-") > nice(administers), "{all:?}");
     }
     assert!(nice("heavy-") > nice("heavy-relief-"), "{all:?}");
+}
+
+#[test]
+fn threads_that_answer_are_like_any_other_where_the_operator_wants_that() {
+    let lowest = |config: Config| {
+        let server = Server::with(config);
+        server.deploy("f", &guest("ok"));
+        let all = server.nice_of_threads();
+        let lowest = all.iter().map(|(_, nice)| *nice).min().expect("threads");
+        assert!(all.iter().any(|(name, nice)| name.starts_with("worker-") && *nice == lowest), "{all:?}");
+        lowest
+    };
+    assert_eq!(lowest(Config::default().toml("nice = 0\n")), 0);
+    // Whoever starts a server as one that steps back wants it to.
+    let nicer = std::thread::spawn(move || {
+        rustix::process::setpriority_process(None, 3).expect("a thread may always step back");
+        lowest(Config::default())
+    });
+    assert_eq!(nicer.join().expect("a server that steps back"), 3);
 }

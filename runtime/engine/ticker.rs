@@ -9,6 +9,7 @@ use std::time::Duration;
 use wasmtime::EngineWeak;
 
 use super::program::ProgramId;
+use crate::tasks;
 
 /// One tick.
 pub const TICK: Duration = Duration::from_millis(1);
@@ -58,11 +59,11 @@ pub struct Pulse {
 }
 
 impl Ticker {
-    /// Starts the thread.
+    /// Starts the thread, at this nice value where that is allowed.
     ///
     /// # Errors
     /// When the operating system gives no thread.
-    pub fn start() -> std::io::Result<Arc<Self>> {
+    pub fn start(nice: i32) -> std::io::Result<Arc<Self>> {
         let ticker = Arc::new(Self {
             running: (0..THREADS).map(|_| Flag::default()).collect(),
             tick: AtomicU64::new(1),
@@ -75,7 +76,10 @@ impl Ticker {
             gate: Mutex::default(),
         });
         let thread = ticker.clone();
-        crate::tasks::thread("epochs", move || thread.run())?;
+        tasks::thread("epochs", move || {
+            tasks::step_forward(nice);
+            thread.run();
+        })?;
         Ok(ticker)
     }
 

@@ -64,6 +64,8 @@ pub struct Hire {
     pub index: (usize, usize),
     /// Where it stays.
     pub core: Option<usize>,
+    /// Its nice value, where that is allowed.
+    pub nice: i32,
 }
 
 /// Starts a thread. It ends when nobody can send it orders any more.
@@ -71,9 +73,15 @@ pub struct Hire {
 /// # Errors
 /// When the operating system gives no thread, or no event queue for it.
 pub fn start(hire: Hire) -> io::Result<JoinHandle<()>> {
+    // What blocks, blocks on threads that are like any other.
+    let start = || {
+        tasks::step_back(0);
+        tasks::roam();
+    };
     let runtime =
-        tokio::runtime::Builder::new_current_thread().on_thread_start(tasks::roam).enable_all().build()?;
+        tokio::runtime::Builder::new_current_thread().on_thread_start(start).enable_all().build()?;
     tasks::thread(&format!("worker-{}", hire.index.0), move || {
+        tasks::step_forward(hire.nice);
         hire.core.into_iter().for_each(tasks::stay_on);
         let set = LocalSet::new();
         set.block_on(&runtime, run(hire));
@@ -234,7 +242,7 @@ where
         let polled = serving.as_mut().poll(cx);
         caller.gate.closes(&turn);
         if polled.is_ready() {
-            link.send_held();
+            link.leave();
         }
         polled
     }

@@ -19,6 +19,7 @@ use crate::admin::{self, AdminState, Token};
 use crate::catalog::{Catalog, CatalogError};
 use crate::deploy::loader::Loader;
 use crate::deploy::pipeline::{Deployer, Policy};
+use crate::deploy::shares::Shares;
 use crate::deploy::table::Table;
 use crate::engine::artifact::ArtifactStore;
 use crate::engine::compile::Compiler;
@@ -131,10 +132,11 @@ pub async fn start(mut settings: Settings) -> Result<Running, ServeError> {
     let catalog = Catalog::open(storage, &settings.server).await?;
     let artifacts = ArtifactStore::open(dir.path())?;
     let token = Token::open(dir.path())?;
-    let ticker = Ticker::start().map_err(ServeError::Thread)?;
+    let ticker = Ticker::start(settings.threads.nice).map_err(ServeError::Thread)?;
     let engines = Engines::new(slots, ticker.clone())?;
-    let children =
-        (Compiler::new(&settings.server, settings.lower_components), Locator::new(&settings.server));
+    let compiler = Compiler::new(&settings.server, settings.lower_components);
+    let compiles = Shares::of(settings.server.compiles as usize);
+    let children = (compiler, Locator::new(&settings.server), compiles);
     let loader = Loader::new(engines, artifacts, blobs, children, (Handle::current(), settings.first_tier));
     let budget = Budget::new(settings.server.memory_bytes);
     let accounts = Accounts::new(std::mem::take(&mut settings.quotas), budget);
@@ -145,7 +147,7 @@ pub async fn start(mut settings: Settings) -> Result<Running, ServeError> {
     watch_threads(&ticker, &table);
     let heavy =
         HeavyLane::start(settings.threads.count, &ticker, &Handle::current()).map_err(ServeError::Thread)?;
-    let hired = hire(&face, &ticker, (&cores_for(settings.threads), &heavy)).map_err(ServeError::Thread)?;
+    let hired = hire(&face, &ticker, (settings.threads, &heavy)).map_err(ServeError::Thread)?;
     let scrape = Scrape { counted: metrics, table: table.clone(), times: hired.times };
     let crew = Crew::new(hired.orders);
     let Settings { defaults, ceiling, server, breaker, server_timing, .. } = settings;
@@ -159,15 +161,7 @@ pub async fn start(mut settings: Settings) -> Result<Running, ServeError> {
     let connections = settings.server.connections as usize;
     let open = hired.seats.iter().map(|seat| seat.open.clone()).collect();
     let accepting = listen::accept(ingress_listener, hired.seats, connections, stopped.clone());
-    // On a thread of its own: those of the control plane come after the ones that answer.
-    let acceptor = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let acceptor = acceptor.map_err(ServeError::Thread)?;
-    let accept = move || {
-        if let Err(error) = acceptor.block_on(accepting) {
-            tracing::error!(%error, "the ingress accepts no more");
-        }
-    };
-    drop(tasks::thread("accept", accept).map_err(ServeError::Thread)?);
+    accept_on_a_thread(accepting, settings.threads.nice).map_err(ServeError::Thread)?;
     let state = AdminState {
         deployer: deployer.clone(),
         token,
@@ -190,6 +184,21 @@ pub async fn start(mut settings: Settings) -> Result<Running, ServeError> {
     let workers = hired.workers;
     let admins = (stop_admin, administering);
     Ok(Running { ingress, admin, face, crew, stop, admins, ready, open, workers, heavy, ticker, drain })
+}
+
+/// On a thread of its own: those of the control plane come after the ones that answer.
+fn accept_on_a_thread(
+    accepting: impl Future<Output = io::Result<()>> + Send + 'static,
+    nice: i32,
+) -> io::Result<()> {
+    let acceptor = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let accept = move || {
+        tasks::step_forward(nice);
+        if let Err(error) = acceptor.block_on(accepting) {
+            tracing::error!(%error, "the ingress accepts no more");
+        }
+    };
+    tasks::thread("accept", accept).map(drop)
 }
 
 /// Tells the command line where this server is; without it a newcomer would have to say.
@@ -221,7 +230,7 @@ struct Hired {
 }
 
 /// Where each thread of the data plane stays. Fewer of them than cores are anywhere: other processes may have as few.
-fn cores_for(Threads { count, pinned }: Threads) -> Vec<Option<usize>> {
+fn cores_for(Threads { count, pinned, .. }: Threads) -> Vec<Option<usize>> {
     let cores = tasks::cores();
     let own = pinned && cores.len() == count;
     if own { cores.into_iter().map(Some).collect() } else { vec![None; count] }
@@ -230,11 +239,12 @@ fn cores_for(Threads { count, pinned }: Threads) -> Vec<Option<usize>> {
 fn hire(
     face: &Arc<Face>,
     ticker: &Arc<Ticker>,
-    (cores, heavy): (&[Option<usize>], &HeavyLane),
+    (threads, heavy): (Threads, &HeavyLane),
 ) -> io::Result<Hired> {
     let mut hired = Hired { seats: vec![], orders: vec![], workers: vec![], times: vec![] };
     let mut node = [0; 4];
     getrandom::fill(&mut node).map_err(io::Error::other)?;
+    let cores = cores_for(threads);
     for (index, core) in cores.iter().enumerate() {
         let (sender, arrivals) = mpsc::channel(HANDOVER);
         let (orders, ordered) = mpsc::channel(crew::QUEUE);
@@ -249,6 +259,7 @@ fn hire(
             node: u32::from_le_bytes(node),
             index: (index, cores.len()),
             core: *core,
+            nice: threads.nice,
         })?);
         hired.seats.push(Seat { sender, open: Arc::default() });
         hired.orders.push(orders);

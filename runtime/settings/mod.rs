@@ -61,6 +61,8 @@ pub struct Threads {
     pub count: usize,
     /// Whether each of them has a core of its own, where there are as many as this process may use.
     pub pinned: bool,
+    /// At which nice value those run that answer, accept, and look after guests that loop, where the system allows it.
+    pub nice: i32,
 }
 
 /// What is done with an instance that has answered, and with its slot.

@@ -16,6 +16,9 @@ use crate::model::name::{TenantName, is_label};
 use crate::model::rate::MOST_PER_SECOND;
 use crate::model::version::Tier;
 
+/// The nice value of threads that answer, where that is allowed: ten times what others weigh.
+const NICE: i32 = -10;
+
 /// The settings file.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -32,6 +35,8 @@ pub struct RawSettings {
     pub threads: Option<usize>,
     /// See [`Threads::pinned`].
     pub pin_threads: Choice,
+    /// See [`Threads::nice`].
+    pub nice: Option<i32>,
     /// See [`AfterUse::scan_pages`].
     pub scan_pages: Choice,
     /// See [`AfterUse::reset_instances`].
@@ -175,6 +180,8 @@ impl Flags {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let threads = self.threads.or(raw.threads).unwrap_or(cores);
         check((1..=64).contains(&threads), "threads", threads, "1 to 64")?;
+        let nice = raw.nice.unwrap_or(NICE);
+        check((-20..=0).contains(&nice), "nice", nice, "-20 to 0")?;
         let json = raw.log.format.map(|format| format == LogFormat::Json);
         let ceiling = ceiling(raw.ceiling.unwrap_or_default());
         check_server(&raw.server)?;
@@ -187,7 +194,7 @@ impl Flags {
             admin_listen: self.admin_listen.or(raw.admin_listen).unwrap_or_else(|| local(8081)),
             base_domain,
             base_domain_is_set,
-            threads: Threads { count: threads, pinned: raw.pin_threads == Choice::Auto },
+            threads: Threads { count: threads, pinned: raw.pin_threads == Choice::Auto, nice },
             after_use: AfterUse {
                 scan_pages: raw.scan_pages == Choice::Auto,
                 reset_instances: raw.reset_instances == Choice::Auto,
