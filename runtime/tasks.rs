@@ -6,6 +6,7 @@ use std::io;
 use std::sync::OnceLock;
 use std::thread::{Builder, JoinHandle};
 
+use rustix::process::Pid;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use tokio::runtime::Handle;
 
@@ -23,38 +24,74 @@ pub fn thread<T: Send + 'static>(
     Builder::new().name(name.to_owned()).spawn(body)
 }
 
-/// How much the threads of the control plane step back behind those that answer calls, which would else wait until one of them
-/// has had its time.
-pub const CONTROL_NICE: i32 = 5;
+/// Who comes before whom, where several want the same core.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rank {
+    /// Threads that accept and answer, and the one that looks after guests that loop.
+    Answers,
+    /// Those of the control plane.
+    Administers,
+    /// What takes long, and has a twelfth of a core that the first want all of.
+    TakesLong,
+    /// Starting children, which is more than a moment in the kernel. They have ranks of their own.
+    Starts,
+    /// What has a part of what others leave.
+    Last,
+}
 
-/// Lowers the priority of the calling thread, and of what it starts; never raises it.
-pub fn step_back(nice: i32) {
-    if own_nice() >= nice {
-        return;
-    }
-    if let Err(error) = rustix::process::setpriority_process(Some(rustix::thread::gettid()), nice) {
-        tracing::warn!(%error, "work that ought to step back runs at the priority of all");
+/// The nice value of the first of them, once that is known.
+static FIRST: OnceLock<i32> = OnceLock::new();
+const LAST: i32 = 19;
+
+impl Rank {
+    /// As a nice value.
+    #[must_use]
+    pub fn nice(self) -> i32 {
+        let first = FIRST.get().copied().unwrap_or(0);
+        let nice = match self {
+            Self::Answers => first,
+            Self::Administers => first + 10,
+            Self::TakesLong => first + 11,
+            Self::Starts => (first + 11).max(10),
+            Self::Last => LAST,
+        };
+        nice.min(LAST)
     }
 }
 
-/// Raises the priority of the calling thread, and of what it starts, as far as the system lets it. Leaves it alone where somebody else
-/// has chosen one.
-pub fn step_forward(nice: i32) {
-    if own_nice() == 0 {
-        let allowed =
-            |nice| rustix::process::setpriority_process(Some(rustix::thread::gettid()), nice).is_ok();
-        let _ = (nice..0).find(|nice| allowed(*nice));
-    }
-}
-
-/// How far a thread of this process comes that is to [step forward](step_forward). One that has may not be let back, so another tries.
+/// Has the threads that answer run at this nice value, or as near to it as the system allows; everybody else's follows. Tells what
+/// it is now: another one where whoever started this process has chosen one. To be called before anybody [takes](take) a rank.
 #[must_use]
-pub fn allowed_nice(nice: i32) -> i32 {
-    let tried = thread("priority", move || {
-        step_forward(nice);
-        own_nice()
+pub fn begin_ranks(nice: i32) -> i32 {
+    // Who has gone up may not be let back, so another tries.
+    let tried = thread("priority", move || match own_nice() {
+        0 => (nice..0).find(|nice| set_nice(None, *nice).is_ok()).unwrap_or(0),
+        chosen => chosen,
     });
-    tried.ok().and_then(|tried| tried.join().ok()).unwrap_or(0)
+    let allowed = tried.ok().and_then(|tried| tried.join().ok()).unwrap_or(0);
+    *FIRST.get_or_init(|| allowed)
+}
+
+/// Gives the calling thread, and what it starts, this rank.
+pub fn take(rank: Rank) {
+    let (own, nice) = (own_nice(), rank.nice());
+    // Up only from where it was left by default.
+    if (nice > own || own == 0)
+        && let Err(error) = set_nice(None, nice)
+    {
+        tracing::warn!(%error, ?rank, "a thread runs at the priority of all");
+    }
+}
+
+/// Gives a child the last rank, as far as it has got.
+pub fn push_back(child: Option<u32>) {
+    let child = child.and_then(|id| Pid::from_raw(id.cast_signed()));
+    // It has ended already.
+    let _ = child.map(|child| set_nice(Some(child), LAST));
+}
+
+fn set_nice(thread: Option<Pid>, nice: i32) -> rustix::io::Result<()> {
+    rustix::process::setpriority_process(Some(thread.unwrap_or_else(rustix::thread::gettid)), nice)
 }
 
 fn own_nice() -> i32 {

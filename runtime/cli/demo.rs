@@ -100,9 +100,9 @@ pub(super) fn run(args: &DemoArgs) -> anyhow::Result<ExitCode> {
         log: Some("warn".to_owned()),
         ..Flags::default()
     };
-    let settings = flags.resolve()?;
+    let mut settings = flags.resolve()?;
     let _logs = telemetry::logs::start(&settings.log)?;
-    let runtime = control_plane()?;
+    let runtime = control_plane(&mut settings)?;
     runtime.block_on(async {
         let mut ends = Ends::listen()?;
         let running = start(settings).await?;

@@ -73,9 +73,9 @@ impl From<ServeArgs> for Flags {
 
 pub(super) fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
     let json = args.json;
-    let settings = Flags::from(args).resolve()?;
+    let mut settings = Flags::from(args).resolve()?;
     let _logs = telemetry::logs::start(&settings.log)?;
-    let runtime = control_plane()?;
+    let runtime = control_plane(&mut settings)?;
     runtime.block_on(async {
         // Listened for before anything starts, so that an early signal ends the server in order too.
         let mut ends = Ends::listen()?;
@@ -93,10 +93,11 @@ pub(super) fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// The runtime of the control plane: the admin API, deploys, housekeeping. Traffic has threads of its own.
-pub(super) fn control_plane() -> anyhow::Result<Runtime> {
+pub(super) fn control_plane(settings: &mut Settings) -> anyhow::Result<Runtime> {
+    settings.threads.nice = tasks::begin_ranks(settings.threads.nice);
     let mut builder = Builder::new_multi_thread();
     let start = || {
-        tasks::step_back(tasks::CONTROL_NICE);
+        tasks::take(tasks::Rank::Administers);
         tasks::roam();
     };
     builder.worker_threads(2).thread_name("control").on_thread_start(start).enable_all();

@@ -34,6 +34,7 @@ use crate::engine::componentize::Code;
 use crate::faults;
 use crate::model::limits::ServerLimits;
 use crate::model::version::{Profile, Tier};
+use crate::tasks::{self, Rank};
 use converse::{converse, judge};
 use patience::{bury, patience};
 
@@ -182,10 +183,6 @@ impl CompileError {
     }
 }
 
-/// How much a child steps back behind the threads that serve.
-pub(in crate::engine) const NICE: i32 = 10;
-/// As [`NICE`], for one that nobody waits for: it steps back behind other children, too.
-const NICEST: i32 = 19;
 /// How much longer that may take: on a machine without idle time it hardly runs. Its CPU time is bounded as any other's.
 const LONGER: u32 = 10;
 /// Tells a child how many threads to compile with; what compiles reads it by itself.
@@ -218,7 +215,7 @@ impl Compiler {
             arguments: ChildLimits {
                 memory_bytes: limits.compile_memory_bytes,
                 cpu_seconds: limits.compile_cpu_s,
-                nice: NICE,
+                nice: Rank::TakesLong.nice(),
                 idle: false,
                 parent: std::process::id(),
             }
@@ -269,7 +266,8 @@ impl Compiler {
         // Whichever of the two ends the wait: it is time.
         let _ = tokio::time::timeout(STEP_ASIDE, urgent.wait_for(|waiting| *waiting == 0)).await;
         faults::at("optimise.spawn").map_err(|e| CompileError::host("its child could not be started", e))?;
-        let (more, threads) = (["--nice", &NICEST.to_string()], self.cores.div_ceil(2));
+        // Behind other children, too.
+        let (more, threads) = (["--nice", &Rank::Last.nice().to_string()], self.cores.div_ceil(2));
         // Who comes meanwhile has a part of the cores from the start, and so comes before this one.
         let places = u32::try_from(self.compiles).unwrap_or(u32::MAX);
         let _places = self.left_over.try_acquire_many(places);
@@ -284,6 +282,8 @@ impl Compiler {
             let left_over = [how.more, &[IDLE]].concat();
             let left_over = How { more: &left_over, ..how };
             let (mut child, bytes) = self.started(Wasm::Bytes(bytes.clone()), left_over).await?;
+            // Until it has made itself idle, it is loaded and linked.
+            tasks::push_back(child.id());
             let patience = patience(child.id());
             tokio::select! {
                 biased;

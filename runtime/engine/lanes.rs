@@ -19,7 +19,7 @@ use super::instance::{Ended, Run};
 use super::ticker::{Pulse, Ticker};
 use crate::host::account::Account;
 use crate::model::roster::Shift;
-use crate::tasks;
+use crate::tasks::{self, Rank};
 use errand::Errand;
 use queue::Queue;
 
@@ -29,9 +29,10 @@ pub const LIGHT_TICKS: u32 = 2;
 /// charged for a tick that was not its own.
 pub const HEAVY_NS: u64 = (LIGHT_TICKS as u64 + 1) * 1_000_000;
 /// The shifts, what their threads are called, and how much those give way to the ones that answer short calls. Not idle priority: a thread that holds a lock and
-/// is never scheduled would hold up everybody. At 19 a thread has a seventieth of a core that others want all of, at 10 a
-/// tenth.
-const SHIFTS: [(Shift, &str, i32); 2] = [(Shift::Yielding, "heavy", 19), (Shift::Relief, "heavy-relief", 10)];
+/// is never scheduled would hold up everybody. At 19 a thread has a seventieth of a core that others want all of, or a
+/// six-hundredth where those have stepped forward, and ten behind them a tenth.
+const SHIFTS: [(Shift, &str, Rank); 2] =
+    [(Shift::Yielding, "heavy", Rank::Last), (Shift::Relief, "heavy-relief", Rank::TakesLong)];
 
 /// Whose turn it is: calls of one group share its part of the lane.
 #[derive(Clone, Copy, Debug)]
@@ -128,11 +129,11 @@ impl HeavyLane {
     /// When the operating system gives no thread.
     pub fn start(threads: usize, ticker: &Arc<Ticker>, timers: &Handle) -> std::io::Result<Self> {
         let queue = Arc::new(Queue::new(tasks::cores().len()));
-        for (index, (shift, name, nice)) in (0..threads).flat_map(|index| SHIFTS.map(|row| (index, row))) {
+        for (index, (shift, name, rank)) in (0..threads).flat_map(|index| SHIFTS.map(|row| (index, row))) {
             let (queue, pulse, timers) = (queue.clone(), ticker.pulse(), timers.clone());
             tasks::thread(&format!("{name}-{index}"), move || {
                 let _timers = timers.enter();
-                tasks::step_back(nice);
+                tasks::take(rank);
                 queue.work(shift, &pulse);
             })?;
         }

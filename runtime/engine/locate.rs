@@ -20,10 +20,11 @@ use tokio::sync::Semaphore;
 
 pub use child::{SUBCOMMAND, child_main};
 
-use super::compile::{ChildLimits, NICE, command, start};
+use super::compile::{ChildLimits, command, start};
 use crate::faults;
 use crate::model::limits::ServerLimits;
 use crate::model::place::{PLACES, Place};
+use crate::tasks::Rank;
 
 /// Starts children that read debug information, one at a time.
 #[derive(Clone, Debug)]
@@ -61,7 +62,7 @@ impl Locator {
             limits: ChildLimits {
                 memory_bytes: limits.compile_memory_bytes,
                 cpu_seconds: CPU_SECONDS,
-                nice: NICE,
+                nice: Rank::TakesLong.nice(),
                 idle: false,
                 parent: std::process::id(),
             },

@@ -9,7 +9,7 @@ use std::time::Duration;
 use wasmtime::EngineWeak;
 
 use super::program::ProgramId;
-use crate::tasks;
+use crate::tasks::{self, Rank};
 
 /// One tick.
 pub const TICK: Duration = Duration::from_millis(1);
@@ -59,11 +59,11 @@ pub struct Pulse {
 }
 
 impl Ticker {
-    /// Starts the thread, at this nice value where that is allowed.
+    /// Starts the thread.
     ///
     /// # Errors
     /// When the operating system gives no thread.
-    pub fn start(nice: i32) -> std::io::Result<Arc<Self>> {
+    pub fn start() -> std::io::Result<Arc<Self>> {
         let ticker = Arc::new(Self {
             running: (0..THREADS).map(|_| Flag::default()).collect(),
             tick: AtomicU64::new(1),
@@ -77,7 +77,7 @@ impl Ticker {
         });
         let thread = ticker.clone();
         tasks::thread("epochs", move || {
-            tasks::step_forward(nice);
+            tasks::take(Rank::Answers);
             thread.run();
         })?;
         Ok(ticker)

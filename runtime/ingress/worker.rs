@@ -34,7 +34,7 @@ use crate::model::limits::{self, ServerLimits};
 use crate::net::listen::Arrival;
 use crate::net::outbox::Outbox;
 use crate::net::socket::{Link, Socket};
-use crate::tasks;
+use crate::tasks::{self, Rank};
 use crate::telemetry::times::Times;
 
 /// Bytes hyper may buffer of one connection: above what a head may have, so that a large head is refused by name.
@@ -64,8 +64,6 @@ pub struct Hire {
     pub index: (usize, usize),
     /// Where it stays.
     pub core: Option<usize>,
-    /// Its nice value, where that is allowed.
-    pub nice: i32,
 }
 
 /// Starts a thread. It ends when nobody can send it orders any more.
@@ -73,15 +71,15 @@ pub struct Hire {
 /// # Errors
 /// When the operating system gives no thread, or no event queue for it.
 pub fn start(hire: Hire) -> io::Result<JoinHandle<()>> {
-    // What blocks, blocks on threads that are like any other.
+    // What blocks, blocks on threads that come after this one.
     let start = || {
-        tasks::step_back(0);
+        tasks::take(Rank::Administers);
         tasks::roam();
     };
     let runtime =
         tokio::runtime::Builder::new_current_thread().on_thread_start(start).enable_all().build()?;
     tasks::thread(&format!("worker-{}", hire.index.0), move || {
-        tasks::step_forward(hire.nice);
+        tasks::take(Rank::Answers);
         hire.core.into_iter().for_each(tasks::stay_on);
         let set = LocalSet::new();
         set.block_on(&runtime, run(hire));

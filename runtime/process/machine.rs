@@ -12,7 +12,6 @@ use crate::engine::profile::{MEMORY_KEEP_RESIDENT, Slots, address_bytes, all_mem
 use crate::host::pages::are_told;
 use crate::model::limits::{Limits, ServerLimits};
 use crate::settings::Settings;
-use crate::tasks;
 
 /// What there is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -148,7 +147,6 @@ pub(super) fn fit(settings: &mut Settings) -> Result<Slots, TooLittle> {
         server.memory_bytes = memory_bytes.unwrap_or(1 << 30) / 4 * 3;
     }
     let Fit { scan_pages, resident_bytes, .. } = fit;
-    settings.threads.nice = tasks::allowed_nice(settings.threads.nice);
     let resets = settings.after_use.reset_instances && are_told();
     tracing::info!(
         instances = server.instances,

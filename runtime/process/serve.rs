@@ -34,6 +34,7 @@ use crate::ingress::worker::{self, Hire};
 use crate::net::listen::{self, HANDOVER, Seat};
 use crate::settings::{Settings, Threads};
 use crate::storage::{Blobs, DataDir, DataDirError, FileError, Storage, StorageError};
+use crate::tasks::Rank;
 use crate::telemetry::times::Times;
 use crate::{faults, settings, tasks, telemetry};
 
@@ -132,7 +133,7 @@ pub async fn start(mut settings: Settings) -> Result<Running, ServeError> {
     let catalog = Catalog::open(storage, &settings.server).await?;
     let artifacts = ArtifactStore::open(dir.path())?;
     let token = Token::open(dir.path())?;
-    let ticker = Ticker::start(settings.threads.nice).map_err(ServeError::Thread)?;
+    let ticker = Ticker::start().map_err(ServeError::Thread)?;
     let engines = Engines::new(slots, ticker.clone())?;
     let compiler = Compiler::new(&settings.server, settings.lower_components);
     let compiles = Shares::of(settings.server.compiles as usize);
@@ -161,7 +162,7 @@ pub async fn start(mut settings: Settings) -> Result<Running, ServeError> {
     let connections = settings.server.connections as usize;
     let open = hired.seats.iter().map(|seat| seat.open.clone()).collect();
     let accepting = listen::accept(ingress_listener, hired.seats, connections, stopped.clone());
-    accept_on_a_thread(accepting, settings.threads.nice).map_err(ServeError::Thread)?;
+    accept_on_a_thread(accepting).map_err(ServeError::Thread)?;
     let state = AdminState {
         deployer: deployer.clone(),
         token,
@@ -187,13 +188,10 @@ pub async fn start(mut settings: Settings) -> Result<Running, ServeError> {
 }
 
 /// On a thread of its own: those of the control plane come after the ones that answer.
-fn accept_on_a_thread(
-    accepting: impl Future<Output = io::Result<()>> + Send + 'static,
-    nice: i32,
-) -> io::Result<()> {
+fn accept_on_a_thread(accepting: impl Future<Output = io::Result<()>> + Send + 'static) -> io::Result<()> {
     let acceptor = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let accept = move || {
-        tasks::step_forward(nice);
+        tasks::take(Rank::Answers);
         if let Err(error) = acceptor.block_on(accepting) {
             tracing::error!(%error, "the ingress accepts no more");
         }
@@ -259,7 +257,6 @@ fn hire(
             node: u32::from_le_bytes(node),
             index: (index, cores.len()),
             core: *core,
-            nice: threads.nice,
         })?);
         hired.seats.push(Seat { sender, open: Arc::default() });
         hired.orders.push(orders);

@@ -16,8 +16,8 @@ use crate::model::name::{TenantName, is_label};
 use crate::model::rate::MOST_PER_SECOND;
 use crate::model::version::Tier;
 
-/// The nice value of threads that answer, where that is allowed: ten times what others weigh.
-const NICE: i32 = -10;
+/// The nice value of threads that answer, where that is allowed: three times what others weigh.
+const NICE: i32 = -5;
 
 /// The settings file.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -181,7 +181,7 @@ impl Flags {
         let threads = self.threads.or(raw.threads).unwrap_or(cores);
         check((1..=64).contains(&threads), "threads", threads, "1 to 64")?;
         let nice = raw.nice.unwrap_or(NICE);
-        check((-20..=0).contains(&nice), "nice", nice, "-20 to 0")?;
+        check((-10..=0).contains(&nice), "nice", nice, "-10 to 0")?;
         let json = raw.log.format.map(|format| format == LogFormat::Json);
         let ceiling = ceiling(raw.ceiling.unwrap_or_default());
         check_server(&raw.server)?;

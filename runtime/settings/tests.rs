@@ -89,10 +89,10 @@ fn threads_have_cores_of_their_own_unless_the_operator_says_off() {
 
 #[test]
 fn threads_that_answer_step_forward_as_far_as_the_operator_says_and_never_back() {
-    assert_eq!(read("").unwrap().threads.nice, -10);
+    assert_eq!(read("").unwrap().threads.nice, -5);
     assert_eq!(read("nice = 0\n").unwrap().threads.nice, 0);
-    for wrong in ["nice = 1\n", "nice = -21\n"] {
-        assert!(read(wrong).unwrap_err().contains("-20 to 0"), "{wrong}");
+    for wrong in ["nice = 1\n", "nice = -11\n"] {
+        assert!(read(wrong).unwrap_err().contains("-10 to 0"), "{wrong}");
     }
 }
 

@@ -45,7 +45,7 @@ impl Writer {
         let thread = std::thread::Builder::new()
             .name(format!("storage-{name}"))
             .spawn(move || {
-                tasks::step_back(tasks::CONTROL_NICE);
+                tasks::take(tasks::Rank::Administers);
                 match Database::open(&path) {
                     Ok(database) => {
                         let (publish, revision) = watch::channel(database.revision());

@@ -77,12 +77,12 @@ impl ChildLimits {
         // When the machine or the container runs out of memory, this process is to go and not the one that serves.
         // Nothing but that kindness is lost where /proc is not writable.
         let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
-        if self.idle {
-            tasks::run_when_idle();
-        }
-        // A server that is itself started with a nice value above that may not be let go back.
-        if !getpriority_process(None).is_ok_and(|already| already >= self.nice) {
-            setpriority_process(None, self.nice)?;
+        match getpriority_process(None) {
+            _ if self.idle => tasks::run_when_idle(),
+            Ok(already) if already == self.nice => {}
+            // Back up from where it was started, if the server itself has gone up. Else it may not be let.
+            Ok(already) if already > self.nice => drop(setpriority_process(None, self.nice)),
+            _ => setpriority_process(None, self.nice)?,
         }
         // A server that is killed leaves nothing behind that goes on computing. It is started by a thread that lives as
         // long as the server does.

@@ -11,8 +11,7 @@ use tokio::process::{Child, Command};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
-use super::NICE;
-use crate::tasks;
+use crate::tasks::{self, Rank};
 
 /// Children that wait to be started; their number is bounded where they are asked for.
 const WAITING: usize = 256;
@@ -49,7 +48,7 @@ pub(in crate::engine) async fn start(command: Command) -> io::Result<Child> {
 }
 
 fn serve(orders: &Receiver<Order>) {
-    tasks::step_back(NICE);
+    tasks::take(Rank::Starts);
     // Whoever was the first to need it may stay on one core.
     tasks::roam();
     for Order { mut command, runtime, done } in orders {

@@ -243,7 +243,7 @@ async fn a_child_has_stepped_back_before_it_runs() {
         start(shell).await.unwrap().wait_with_output().await.unwrap()
     });
     for output in futures_util::future::join_all(children).await {
-        assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), NICE.to_string());
+        assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), Rank::Starts.nice().to_string());
     }
 }
 
