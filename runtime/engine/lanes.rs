@@ -29,8 +29,8 @@ pub const LIGHT_TICKS: u32 = 2;
 /// charged for a tick that was not its own.
 pub const HEAVY_NS: u64 = (LIGHT_TICKS as u64 + 1) * 1_000_000;
 /// The shifts, what their threads are called, and how much those give way to the ones that answer short calls. Not idle priority: a thread that holds a lock and
-/// is never scheduled would hold up everybody. At 19 a thread has a seventieth of a core that others want all of, or a
-/// six-hundredth where those have stepped forward, and ten behind them a tenth.
+/// is never scheduled would hold up everybody. At 19 a thread has a seventieth of a core that others want all of, a
+/// two-hundredth where those have stepped forward, and eleven behind them a twelfth.
 const SHIFTS: [(Shift, &str, Rank); 2] =
     [(Shift::Yielding, "heavy", Rank::Last), (Shift::Relief, "heavy-relief", Rank::TakesLong)];
 
