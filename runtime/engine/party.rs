@@ -97,6 +97,12 @@ impl Parties {
         self.strangers.clone()
     }
 
+    /// Whether it is that one.
+    #[must_use]
+    pub fn are_strangers(&self, party: &Rc<Party>) -> bool {
+        Rc::ptr_eq(party, &self.strangers)
+    }
+
     /// Of connections whose last request was for nobody's function.
     #[must_use]
     pub fn lost(&self) -> Rc<Party> {

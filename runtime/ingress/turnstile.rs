@@ -261,8 +261,8 @@ impl Gate {
         let (party, parties) = (self.party.borrow(), &self.turnstile.parties);
         let mut began_ns = now_ns();
         let standing = parties.standing(&party, began_ns);
-        // Whoever is new waits for those who are at it already, as long as that is short.
-        let is_new = Rc::ptr_eq(&party, &parties.strangers()) && standing != Standing::Alone;
+        // Whoever is new comes after those who are at it already.
+        let is_new = standing != Standing::Alone && parties.are_strangers(&party);
         let waits = is_new || standing == Standing::Greedy;
         if !self.passes((&party, waits), now_ns, cx) {
             return None;
