@@ -1,15 +1,21 @@
 //! Uploads that are valid and too expensive: the child that compiles them ends, and traffic does not notice.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+use std::time::{Duration, Instant};
 
 use super::support::siege::Siege;
-use super::support::wasm::{bomb, component_of, nested};
-use super::support::{Config, Raw, eventually};
+use super::support::wasm::{bomb, component_of, nested, stamped};
+use super::support::{Config, Raw, eventually, guest};
 
 const LIMIT: (u16, &str) = (422, "compile_limit");
 
-/// Calls the old function until the work is done. None of its calls may fail.
+/// Traffic, and no load test: the compiler is to get on.
 fn under_traffic(siege: &Siege, work: impl FnOnce()) {
+    beside_calls(siege, Duration::from_millis(2), work);
+}
+
+/// Calls the old function until the work is done, and pauses between. None of its calls may fail.
+fn beside_calls(siege: &Siege, pause: Duration, work: impl FnOnce()) {
     let (done, calls) = (AtomicBool::new(false), AtomicU32::new(0));
     let ingress = siege.server.ingress;
     std::thread::scope(|scope| {
@@ -19,8 +25,7 @@ fn under_traffic(siege: &Siege, work: impl FnOnce()) {
                 let answer = raw.get("/default/old/").expect("an answer");
                 assert_eq!((answer.status, answer.text().as_str()), (200, "ok"));
                 calls.fetch_add(1, Relaxed);
-                // Traffic, and no load test: the compiler is to get on.
-                std::thread::sleep(std::time::Duration::from_millis(2));
+                std::thread::sleep(pause);
             }
         });
         let worked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
@@ -154,4 +159,24 @@ fn is_running(pid: u32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     let state = stat.rsplit(')').next().unwrap_or("").trim().chars().next();
     state.is_some_and(|state| state != 'Z')
+}
+
+#[test]
+fn who_deploys_one_thing_after_the_other_beside_calls_compiles_a_quarter_of_the_time() {
+    let siege = Siege::begin(Config::default());
+    let ok = guest("ok");
+    beside_calls(&siege, Duration::ZERO, || {
+        let began = Instant::now();
+        let compiled: Vec<u64> = (0..6)
+            .map(|number| {
+                let timings = &siege.server.deploy("new", &stamped(&ok, number)).json()["timings"];
+                ["componentize_ms", "compile_ms"].iter().filter_map(|name| timings[name].as_u64()).sum()
+            })
+            .collect();
+        // Before the last one there is a rest after each, at most two seconds; a millisecond may have been rounded up.
+        let due = |compiled: &u64| (4 * compiled.saturating_sub(2)).min(compiled + 2_000);
+        let least: u64 = compiled[..5].iter().map(due).sum();
+        let took = began.elapsed();
+        assert!(took >= Duration::from_millis(least), "{took:?} for {compiled:?} ms of compiling");
+    });
 }

@@ -78,23 +78,28 @@ const LOOK: Duration = Duration::from_millis(20);
 const SLOW: usize = 500;
 const VISITED: usize = 50;
 
+/// What an abuse publishes, if it does. To be made long before anybody is called: clearing away what that took would make the
+/// clients late.
+pub(crate) fn published(abuse: &Abuse) -> Result<Vec<u8>> {
+    match abuse.way {
+        Way::Deploys => wasm::built("ok"),
+        // As text: what a toolchain makes of the same in Rust starts with the first call.
+        Way::SpinInStart => wasm::wat("spin_in_start"),
+        Way::Bombs => bombs::component_of(60_000),
+        _ => Ok(vec![]),
+    }
+}
+
 impl Attack {
-    /// So many clients of that priority.
+    /// So many clients of that priority. `wasm` is what they [publish](published).
     pub(crate) fn new(
-        abuse: &Abuse,
+        (abuse, wasm): (&Abuse, Vec<u8>),
         target: Target,
         (connections, priority): (usize, Priority),
-    ) -> Result<Self> {
-        let wasm = match abuse.way {
-            Way::Deploys => wasm::built("ok")?,
-            // As text: what a toolchain makes of the same in Rust starts with the first call.
-            Way::SpinInStart => wasm::wat("spin_in_start")?,
-            Way::Bombs => bombs::component_of(60_000)?,
-            _ => vec![],
-        };
+    ) -> Self {
         let request = request(abuse.way, &target);
         let what = Arc::new(What { way: abuse.way, target, request, wasm });
-        Ok(Self { what, connections, priority })
+        Self { what, connections, priority }
     }
 
     /// Goes on until `stop`.

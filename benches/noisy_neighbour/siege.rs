@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::HELLO;
 use crate::abuses::{Abuse, Guest};
-use crate::attack::{Attack, Tally, Target};
+use crate::attack::{self, Attack, Tally, Target};
 use crate::guests;
 use crate::machine;
 use crate::open_loop::{OpenLoop, Priority};
@@ -140,6 +140,7 @@ pub(crate) fn median(rows: &[Row]) -> Option<Row> {
 }
 
 pub(crate) fn run(abuse: &Abuse, plan: &Plan, place: &Place) -> Result<Row> {
+    let wasm = attack::published(abuse)?;
     let server = prepared(place, abuse.name, Some(abuse))?;
     let target = Target {
         ingress: server.ingress,
@@ -148,7 +149,7 @@ pub(crate) fn run(abuse: &Abuse, plan: &Plan, place: &Place) -> Result<Row> {
         function: path_in(NOISY, "abuser").trim_end_matches('/').to_owned(),
         tenant: NOISY,
     };
-    let attack = Attack::new(abuse, target, (plan.connections, plan.abuser))?;
+    let attack = Attack::new((abuse, wasm), target, (plan.connections, plan.abuser));
     let victim = victim(&server, plan.rate, plan.priority);
     let pid = server.child.pid();
     let heartbeat = Heartbeat::start(&place.cores);

@@ -18,6 +18,7 @@ use super::backlog::{Backlog, Job};
 use super::codes::Codes;
 use super::live::Live;
 use super::places::Places;
+use super::rest::Pace;
 use super::shares::Shares;
 use crate::engine::artifact::{ArtifactId, ArtifactStore, LoadError};
 use crate::engine::compile::{Compiled, Compiler, Wasm};
@@ -41,6 +42,9 @@ pub struct Loader {
     compiler: Compiler,
     /// What tenants compile at once.
     compiles: Arc<Shares>,
+    /// What they deploy at once, or rest from.
+    deploys: Arc<Shares>,
+    pace: Pace,
     /// Which lines of source its instructions come from.
     pub(super) places: Places,
     /// What was compiled quickly and is worth more.
@@ -87,7 +91,7 @@ impl Loader {
         engines: Engines,
         artifacts: ArtifactStore,
         blobs: Blobs,
-        (compiler, locator, compiles): (Compiler, Locator, Shares),
+        ((compiler, locator), (compiles, pace)): ((Compiler, Locator), (usize, Pace)),
         (control, first): (Handle, Tier),
     ) -> Arc<Self> {
         Arc::new(Self {
@@ -95,7 +99,9 @@ impl Loader {
             artifacts: Arc::new(artifacts),
             blobs,
             compiler,
-            compiles: Arc::new(compiles),
+            compiles: Arc::new(Shares::of(compiles)),
+            deploys: Arc::new(Shares::of(compiles)),
+            pace,
             places: Places::new(locator),
             backlog: Backlog::default(),
             control,
@@ -123,29 +129,40 @@ impl Loader {
     }
 
     /// Compiles what was uploaded, quickly unless the operator says otherwise, and keeps the artifact, even if nobody
-    /// waits for it any more.
+    /// waits for it any more. A tenant that has just compiled while others were answered waits for a while first.
     ///
     /// # Errors
     /// A refusal or a limit is the upload's fault; everything else is ours.
     pub async fn compile(&self, tenant: &TenantName, digest: Digest) -> Result<Compiled, LoadFailure> {
-        let compiling = tasks::on(&self.control, self.compiling(tenant, digest, self.first));
+        let deploys = Some(self.deploys.clone());
+        let compiling = tasks::on(&self.control, self.compiling(tenant, digest, (self.first, deploys)));
         compiling.await.map_err(|_| LoadFailure::Thread)?
     }
 
+    /// `turns` is where it takes a turn first, and rests after it.
     fn compiling(
         &self,
         tenant: &TenantName,
         digest: Digest,
-        tier: Tier,
+        (tier, turns): (Tier, Option<Arc<Shares>>),
     ) -> impl Future<Output = Result<Compiled, LoadFailure>> + Send + 'static {
         let (blobs, compiler) = (self.blobs.clone(), self.compiler.clone());
         let (artifacts, control) = (self.artifacts.clone(), self.control.clone());
-        let (tenant, compiles) = (tenant.clone(), self.compiles.clone());
+        let (tenant, compiles, pace) = (tenant.clone(), self.compiles.clone(), self.pace.clone());
         async move {
+            let turn = match turns {
+                Some(turns) => Some(turns.enter(&tenant).await.map_err(|_| LoadFailure::Thread)?),
+                None => None,
+            };
             let share = compiles.enter(&tenant).await.map_err(|_| LoadFailure::Thread)?;
             let wasm = blobs.open_file(digest).await?;
-            let mut compiled = compiler.compile(Wasm::File(wasm), tier).await?;
+            let stint = pace.begin();
+            let compiled = compiler.compile(Wasm::File(wasm), tier).await;
             drop(share);
+            if let Some(turn) = turn {
+                drop(tasks::on(&control, turn.rest(stint.rest())));
+            }
+            let mut compiled = compiled?;
             let profile = compiled.facts.profile;
             if let Some(why) = &compiled.facts.stays {
                 tracing::info!(%digest, %why, "a component stays one: it is not lowered");
@@ -177,7 +194,7 @@ impl Loader {
             all.entry(digest)
                 .or_insert_with(|| {
                     tracing::info!(%digest, %why, "compiling again");
-                    let (compiling, all) = (self.compiling(tenant, digest, tier), self.again.clone());
+                    let (compiling, all) = (self.compiling(tenant, digest, (tier, None)), self.again.clone());
                     let task = tasks::on(&self.control, async move {
                         let done = compiling.await.map(drop).map_err(Arc::new);
                         all.lock().unwrap_or_else(PoisonError::into_inner).remove(&digest);

@@ -11,6 +11,7 @@ pub mod pause;
 pub mod pipeline;
 pub mod places;
 pub mod residency;
+pub mod rest;
 pub mod retire;
 mod shards;
 pub mod shares;

@@ -6,6 +6,7 @@ mod tests;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 
@@ -34,6 +35,18 @@ pub enum Taken {
     ByTenant(usize),
     /// Others have the rest.
     ByAll,
+}
+
+impl Share {
+    /// Gives up the place among all now, and what its tenant may have after this time.
+    pub async fn rest(self, time: Duration) {
+        let Self { _of_all: all, _of_its_tenant: own } = self;
+        drop(all);
+        if time > Duration::ZERO {
+            tokio::time::sleep(time).await;
+        }
+        drop(own);
+    }
 }
 
 impl Shares {

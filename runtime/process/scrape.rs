@@ -21,7 +21,7 @@ pub(super) struct Scrape {
     /// The live routes: the counts of a function go with its route.
     pub table: Arc<Table>,
     /// What requests took, by thread.
-    pub times: Vec<Arc<Times>>,
+    pub times: Arc<[Arc<Times>]>,
 }
 
 impl Scrape {

@@ -19,7 +19,7 @@ use crate::admin::{self, AdminState, Token};
 use crate::catalog::{Catalog, CatalogError};
 use crate::deploy::loader::Loader;
 use crate::deploy::pipeline::{Deployer, Policy};
-use crate::deploy::shares::Shares;
+use crate::deploy::rest::Pace;
 use crate::deploy::table::Table;
 use crate::engine::artifact::ArtifactStore;
 use crate::engine::compile::Compiler;
@@ -35,7 +35,7 @@ use crate::net::listen::{self, HANDOVER, Seat};
 use crate::settings::{Settings, Threads};
 use crate::storage::{Blobs, DataDir, DataDirError, FileError, Storage, StorageError};
 use crate::tasks::Rank;
-use crate::telemetry::times::Times;
+use crate::telemetry::times::{self, Times};
 use crate::{faults, settings, tasks, telemetry};
 
 /// A server that accepts.
@@ -136,9 +136,13 @@ pub async fn start(mut settings: Settings) -> Result<Running, ServeError> {
     let ticker = Ticker::start().map_err(ServeError::Thread)?;
     let engines = Engines::new(slots, ticker.clone())?;
     let compiler = Compiler::new(&settings.server, settings.lower_components);
-    let compiles = Shares::of(settings.server.compiles as usize);
-    let children = (compiler, Locator::new(&settings.server), compiles);
-    let loader = Loader::new(engines, artifacts, blobs, children, (Handle::current(), settings.first_tier));
+    let times: Arc<[_]> = (0..settings.threads.count).map(|_| Arc::<Times>::default()).collect();
+    let answered = times.clone();
+    let pace = Pace::of(Arc::new(move || times::answered(&answered)));
+    let children = (compiler, Locator::new(&settings.server));
+    let pace = (settings.server.compiles as usize, pace);
+    let loader =
+        Loader::new(engines, artifacts, blobs, (children, pace), (Handle::current(), settings.first_tier));
     let budget = Budget::new(settings.server.memory_bytes);
     let accounts = Accounts::new(std::mem::take(&mut settings.quotas), budget);
     let table = Arc::new(Table::new(accounts));
@@ -148,8 +152,8 @@ pub async fn start(mut settings: Settings) -> Result<Running, ServeError> {
     watch_threads(&ticker, &table);
     let heavy =
         HeavyLane::start(settings.threads.count, &ticker, &Handle::current()).map_err(ServeError::Thread)?;
-    let hired = hire(&face, &ticker, (settings.threads, &heavy)).map_err(ServeError::Thread)?;
-    let scrape = Scrape { counted: metrics, table: table.clone(), times: hired.times };
+    let hired = hire(&face, &ticker, (settings.threads, &heavy, &times)).map_err(ServeError::Thread)?;
+    let scrape = Scrape { counted: metrics, table: table.clone(), times };
     let crew = Crew::new(hired.orders);
     let Settings { defaults, ceiling, server, breaker, server_timing, .. } = settings;
     let policy = Policy { defaults, ceiling, server, breaker, server_timing };
@@ -224,7 +228,6 @@ struct Hired {
     seats: Vec<Seat>,
     orders: Vec<mpsc::Sender<crew::Order>>,
     workers: Vec<JoinHandle<()>>,
-    times: Vec<Arc<Times>>,
 }
 
 /// Where each thread of the data plane stays. Fewer of them than cores are anywhere: other processes may have as few.
@@ -237,16 +240,15 @@ fn cores_for(Threads { count, pinned, .. }: Threads) -> Vec<Option<usize>> {
 fn hire(
     face: &Arc<Face>,
     ticker: &Arc<Ticker>,
-    (threads, heavy): (Threads, &HeavyLane),
+    (threads, heavy, times): (Threads, &HeavyLane, &[Arc<Times>]),
 ) -> io::Result<Hired> {
-    let mut hired = Hired { seats: vec![], orders: vec![], workers: vec![], times: vec![] };
+    let mut hired = Hired { seats: vec![], orders: vec![], workers: vec![] };
     let mut node = [0; 4];
     getrandom::fill(&mut node).map_err(io::Error::other)?;
     let cores = cores_for(threads);
-    for (index, core) in cores.iter().enumerate() {
+    for (index, (core, times)) in cores.iter().zip(times).enumerate() {
         let (sender, arrivals) = mpsc::channel(HANDOVER);
         let (orders, ordered) = mpsc::channel(crew::QUEUE);
-        let times = Arc::<Times>::default();
         hired.workers.push(worker::start(Hire {
             face: face.clone(),
             ticker: ticker.clone(),
@@ -260,7 +262,6 @@ fn hire(
         })?);
         hired.seats.push(Seat { sender, open: Arc::default() });
         hired.orders.push(orders);
-        hired.times.push(times);
     }
     Ok(hired)
 }

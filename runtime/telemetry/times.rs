@@ -102,6 +102,13 @@ impl Times {
     }
 }
 
+/// How many requests of all threads were answered.
+#[must_use]
+pub fn answered(all: &[Arc<Times>]) -> u64 {
+    let histograms = all.iter().flat_map(|times| &times.0).map(|of_start| &of_start.first_byte);
+    histograms.flat_map(|histogram| &histogram.buckets).map(|bucket| bucket.load(Relaxed)).sum()
+}
+
 /// Writes down what the requests of all threads took. A kind that never occurred is left out.
 pub fn write(all: &[Arc<Times>], text: &mut Text) {
     text.metric(

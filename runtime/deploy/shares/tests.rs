@@ -2,6 +2,7 @@
 
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use super::{Shares, Taken};
 use crate::model::name::TenantName;
@@ -59,4 +60,18 @@ fn nothing_is_kept_of_who_has_left() {
         drop(shares.try_enter(&name(&format!("t{tenant}"))).unwrap());
     }
     assert!(shares.tenants.lock().unwrap().len() <= 1);
+}
+
+#[tokio::test]
+async fn a_tenant_that_rests_has_no_place_meanwhile_and_others_have() {
+    let shares = Shares::of(2);
+    let (a, b, c) = (name("a"), name("b"), name("c"));
+    let mut rests = pin!(shares.try_enter(&a).unwrap().rest(Duration::from_hours(1)));
+    assert!(rests.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    assert_eq!(shares.try_enter(&a).unwrap_err(), Taken::ByTenant(1));
+    let others = (shares.try_enter(&b).unwrap(), shares.try_enter(&c).unwrap());
+    drop(others);
+    shares.try_enter(&b).unwrap().rest(Duration::from_millis(1)).await;
+    shares.try_enter(&b).unwrap().rest(Duration::ZERO).await;
+    assert!(shares.try_enter(&b).is_ok());
 }

@@ -38,6 +38,7 @@ fn what_threads_recorded_is_added_up() {
     all[0].record(Some(Start::Warm), &marks.laps(5_000, 2_000_000_000));
     all[1].record(Some(Start::Warm), &marks.laps(5_000, 1_000_000_000));
     all[1].record(None, &Marks { began: 1, ..Marks::default() }.laps(0, 501));
+    assert_eq!(answered(&all), 3);
     let text = text(&all);
     for line in [
         "# TYPE spawnpoint_request_phase_seconds histogram",
