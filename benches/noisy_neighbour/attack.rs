@@ -78,8 +78,8 @@ const LOOK: Duration = Duration::from_millis(20);
 const SLOW: usize = 500;
 const VISITED: usize = 50;
 
-/// What an abuse publishes, if it does. To be made long before anybody is called: clearing away what that took would make the
-/// clients late.
+/// What an abuse publishes, if it does. To be made long before anybody is called: making it takes much memory, and clearing that
+/// away makes clients late.
 pub(crate) fn published(abuse: &Abuse) -> Result<Vec<u8>> {
     match abuse.way {
         Way::Deploys => wasm::built("ok"),

@@ -102,6 +102,9 @@ fn harness(options: &Options) -> Result<ExitCode> {
     );
     tell!("{made}");
     let mut report = Report { machine, made, quick: options.quick, rows: vec![], problems: vec![] };
+    // All of it before anybody is called: what making it leaves behind is cleared away for a while, and not only here.
+    let wanted: Vec<_> =
+        wanted.into_iter().map(|abuse| Ok((abuse, attack::published(&abuse)?))).collect::<Result<_>>()?;
     all(&wanted, (&plan, rounds), (&place, &mut report));
     say!("{}", report.markdown());
     if let Some(file) = &options.json {
@@ -112,11 +115,11 @@ fn harness(options: &Options) -> Result<ExitCode> {
 }
 
 /// Every abuse in every round, into the report.
-fn all(wanted: &[Abuse], (plan, rounds): (&Plan, usize), (place, report): (&Place, &mut Report)) {
+fn all(wanted: &[(Abuse, Vec<u8>)], (plan, rounds): (&Plan, usize), (place, report): (&Place, &mut Report)) {
     let mut rows: Vec<Vec<Row>> = wanted.iter().map(|_| vec![]).collect();
     for round in 1..=rounds {
-        for (abuse, rows) in wanted.iter().zip(&mut rows) {
-            match siege::run(abuse, plan, place) {
+        for ((abuse, published), rows) in wanted.iter().zip(&mut rows) {
+            match siege::run((abuse, published), plan, place) {
                 Ok(row) => {
                     let (victim, name) = (&row.victim, abuse.name);
                     let (p99, calm) = (victim.abuse.p99, victim.undisturbed.p99);

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::HELLO;
 use crate::abuses::{Abuse, Guest};
-use crate::attack::{self, Attack, Tally, Target};
+use crate::attack::{Attack, Tally, Target};
 use crate::guests;
 use crate::machine;
 use crate::open_loop::{OpenLoop, Priority};
@@ -139,8 +139,7 @@ pub(crate) fn median(rows: &[Row]) -> Option<Row> {
     })
 }
 
-pub(crate) fn run(abuse: &Abuse, plan: &Plan, place: &Place) -> Result<Row> {
-    let wasm = attack::published(abuse)?;
+pub(crate) fn run((abuse, published): (&Abuse, &[u8]), plan: &Plan, place: &Place) -> Result<Row> {
     let server = prepared(place, abuse.name, Some(abuse))?;
     let target = Target {
         ingress: server.ingress,
@@ -149,7 +148,7 @@ pub(crate) fn run(abuse: &Abuse, plan: &Plan, place: &Place) -> Result<Row> {
         function: path_in(NOISY, "abuser").trim_end_matches('/').to_owned(),
         tenant: NOISY,
     };
-    let attack = Attack::new((abuse, wasm), target, (plan.connections, plan.abuser));
+    let attack = Attack::new((abuse, published.to_vec()), target, (plan.connections, plan.abuser));
     let victim = victim(&server, plan.rate, plan.priority);
     let pid = server.child.pid();
     let heartbeat = Heartbeat::start(&place.cores);
