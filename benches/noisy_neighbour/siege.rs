@@ -214,7 +214,9 @@ fn prepared(place: &Place, name: &str, abuse: Option<&Abuse>) -> Result<Spawnpoi
         Some(Guest::Wat(name)) => Some(wasm::wat(name)?),
         None => None,
     };
-    let mut server = Spawnpoint::start(place, name, SETTINGS)?;
+    // With a folder of its own as well: what an earlier round has published would be there already.
+    let place = Place { dir: tempfile::tempdir_in(&place.dir)?.keep(), ..place.clone() };
+    let mut server = Spawnpoint::start(&place, name, SETTINGS)?;
     server.make_tenant(VICTIM)?;
     server.make_tenant(NOISY)?;
     server.deploy_in(VICTIM, "hello", &hello, &place.manifest(false))?;
