@@ -28,7 +28,7 @@ use super::{Addresses, AdminState, Token, router};
 use crate::catalog::{Catalog, NewVersion};
 use crate::deploy::loader::Loader;
 use crate::deploy::pipeline::{Deployer, Policy};
-use crate::deploy::rest::Pace;
+use crate::deploy::rest::Rests;
 use crate::deploy::table::Table;
 use crate::engine::artifact::ArtifactStore;
 use crate::engine::compile::Compiler;
@@ -73,11 +73,10 @@ impl Rig {
         let slots = Slots { instances: 2, ceiling, scan_pages: false, resident_bytes: 0, resets: true };
         let engines = Engines::new(slots, ticker.clone()).unwrap();
         let artifacts = ArtifactStore::open(data.path()).unwrap();
-        let children = (Compiler::new(&server, true), Locator::new(&server));
-        let pace = (1, Pace::of(Arc::new(|| 0)));
+        let rests = Rests::of(Arc::new(|| 0));
+        let children = (Compiler::new(&server, true), Locator::new(&server), 1, rests);
         let blobs = Blobs::open(&data).unwrap();
-        let loader =
-            Loader::new(engines, artifacts, blobs, (children, pace), (Handle::current(), Tier::Fast));
+        let loader = Loader::new(engines, artifacts, blobs, children, (Handle::current(), Tier::Fast));
         let policy = Policy {
             defaults: Limits::default(),
             ceiling,

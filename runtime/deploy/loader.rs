@@ -18,7 +18,7 @@ use super::backlog::{Backlog, Job};
 use super::codes::Codes;
 use super::live::Live;
 use super::places::Places;
-use super::rest::Pace;
+use super::rest::Rests;
 use super::shares::Shares;
 use crate::engine::artifact::{ArtifactId, ArtifactStore, LoadError};
 use crate::engine::compile::{Compiled, Compiler, Wasm};
@@ -44,7 +44,7 @@ pub struct Loader {
     compiles: Arc<Shares>,
     /// What they deploy at once, or rest from.
     deploys: Arc<Shares>,
-    pace: Pace,
+    rests: Rests,
     /// Which lines of source its instructions come from.
     pub(super) places: Places,
     /// What was compiled quickly and is worth more.
@@ -91,7 +91,7 @@ impl Loader {
         engines: Engines,
         artifacts: ArtifactStore,
         blobs: Blobs,
-        ((compiler, locator), (compiles, pace)): ((Compiler, Locator), (usize, Pace)),
+        (compiler, locator, compiles, rests): (Compiler, Locator, usize, Rests),
         (control, first): (Handle, Tier),
     ) -> Arc<Self> {
         Arc::new(Self {
@@ -101,7 +101,7 @@ impl Loader {
             compiler,
             compiles: Arc::new(Shares::of(compiles)),
             deploys: Arc::new(Shares::of(compiles)),
-            pace,
+            rests,
             places: Places::new(locator),
             backlog: Backlog::default(),
             control,
@@ -148,7 +148,7 @@ impl Loader {
     ) -> impl Future<Output = Result<Compiled, LoadFailure>> + Send + 'static {
         let (blobs, compiler) = (self.blobs.clone(), self.compiler.clone());
         let (artifacts, control) = (self.artifacts.clone(), self.control.clone());
-        let (tenant, compiles, pace) = (tenant.clone(), self.compiles.clone(), self.pace.clone());
+        let (tenant, compiles, rests) = (tenant.clone(), self.compiles.clone(), self.rests.clone());
         async move {
             let turn = match turns {
                 Some(turns) => Some(turns.enter(&tenant).await.map_err(|_| LoadFailure::Thread)?),
@@ -156,11 +156,11 @@ impl Loader {
             };
             let share = compiles.enter(&tenant).await.map_err(|_| LoadFailure::Thread)?;
             let wasm = blobs.open_file(digest).await?;
-            let stint = pace.begin();
+            let effort = rests.begin();
             let compiled = compiler.compile(Wasm::File(wasm), tier).await;
             drop(share);
             if let Some(turn) = turn {
-                drop(tasks::on(&control, turn.rest(stint.rest())));
+                drop(tasks::on(&control, turn.rest(effort.rest())));
             }
             let mut compiled = compiled?;
             let profile = compiled.facts.profile;

@@ -17,18 +17,18 @@ const TIMES: u32 = 3;
 /// The longest one. What takes longer to compile starts few children, and starting and clearing away is what others feel.
 const MOST: Duration = Duration::from_secs(2);
 
-/// Times compilations.
+/// Says who rests for how long.
 #[derive(Clone)]
-pub struct Pace(Answered);
+pub struct Rests(Answered);
 
-/// One of them.
-pub(super) struct Stint<'a> {
-    pace: &'a Pace,
+/// One compilation.
+pub(super) struct Effort<'a> {
+    rests: &'a Rests,
     began: Instant,
     before: u64,
 }
 
-impl Pace {
+impl Rests {
     /// Of a server that has answered so many.
     #[must_use]
     pub fn of(answered: Answered) -> Self {
@@ -36,15 +36,15 @@ impl Pace {
     }
 
     /// Begins to compile.
-    pub(super) fn begin(&self) -> Stint<'_> {
-        Stint { pace: self, began: Instant::now(), before: (self.0)() }
+    pub(super) fn begin(&self) -> Effort<'_> {
+        Effort { rests: self, began: Instant::now(), before: (self.0)() }
     }
 }
 
-impl Stint<'_> {
+impl Effort<'_> {
     /// What is due after it.
     pub(super) fn rest(&self) -> Duration {
-        rest_after(self.began.elapsed(), (self.pace.0)().saturating_sub(self.before))
+        rest_after(self.began.elapsed(), (self.rests.0)().saturating_sub(self.before))
     }
 }
 

@@ -19,7 +19,7 @@ use crate::admin::{self, AdminState, Token};
 use crate::catalog::{Catalog, CatalogError};
 use crate::deploy::loader::Loader;
 use crate::deploy::pipeline::{Deployer, Policy};
-use crate::deploy::rest::Pace;
+use crate::deploy::rest::Rests;
 use crate::deploy::table::Table;
 use crate::engine::artifact::ArtifactStore;
 use crate::engine::compile::Compiler;
@@ -138,11 +138,10 @@ pub async fn start(mut settings: Settings) -> Result<Running, ServeError> {
     let compiler = Compiler::new(&settings.server, settings.lower_components);
     let times: Arc<[_]> = (0..settings.threads.count).map(|_| Arc::<Times>::default()).collect();
     let answered = times.clone();
-    let pace = Pace::of(Arc::new(move || times::answered(&answered)));
-    let children = (compiler, Locator::new(&settings.server));
-    let pace = (settings.server.compiles as usize, pace);
-    let loader =
-        Loader::new(engines, artifacts, blobs, (children, pace), (Handle::current(), settings.first_tier));
+    let rests = Rests::of(Arc::new(move || times::answered(&answered)));
+    let compiles = settings.server.compiles as usize;
+    let children = (compiler, Locator::new(&settings.server), compiles, rests);
+    let loader = Loader::new(engines, artifacts, blobs, children, (Handle::current(), settings.first_tier));
     let budget = Budget::new(settings.server.memory_bytes);
     let accounts = Accounts::new(std::mem::take(&mut settings.quotas), budget);
     let table = Arc::new(Table::new(accounts));

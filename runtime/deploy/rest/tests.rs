@@ -23,11 +23,11 @@ fn who_compiles_beside_others_has_a_quarter_of_the_time() {
 fn what_was_answered_before_is_not_counted() {
     let answered = Arc::new(AtomicU64::new(1_000_000));
     let counted = answered.clone();
-    let pace = Pace::of(Arc::new(move || counted.load(Ordering::Relaxed)));
-    let stint = pace.begin();
-    assert_eq!(stint.rest(), Duration::ZERO);
+    let rests = Rests::of(Arc::new(move || counted.load(Ordering::Relaxed)));
+    let effort = rests.begin();
+    assert_eq!(effort.rest(), Duration::ZERO);
     answered.fetch_add(1_000_000, Ordering::Relaxed);
-    assert!(stint.rest() > Duration::ZERO);
+    assert!(effort.rest() > Duration::ZERO);
 }
 
 proptest! {
