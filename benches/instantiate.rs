@@ -100,7 +100,7 @@ fn main() -> Result<()> {
 impl Bench {
     fn new() -> Result<Self> {
         let dir = tempfile::tempdir()?;
-        let ticker = Ticker::start()?;
+        let ticker = Ticker::start(false)?;
         let slots = Slots {
             instances: 256,
             ceiling: Limits::default_ceiling(),

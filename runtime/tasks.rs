@@ -1,6 +1,8 @@
 //! What is running: the only place that starts a thread or a task.
 //! Must never start one without a name, nor lose a panic.
 
+pub mod precedence;
+
 use std::future::Future;
 use std::io;
 use std::sync::OnceLock;
@@ -74,6 +76,8 @@ pub fn begin_ranks(nice: i32) -> i32 {
 
 /// Gives the calling thread, and what it starts, this rank.
 pub fn take(rank: Rank) {
+    // Whoever started it may have it.
+    precedence::shed();
     let (own, nice) = (own_nice(), rank.nice());
     // Up only from where it was left by default.
     if (nice > own || own == 0)

@@ -1,9 +1,14 @@
 //! Servers that do not start, and say why: on stderr, with the field and what is allowed, and with an exit code.
 
+use std::io::Write as _;
+use std::net::{Shutdown, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use super::support::cli::{Cli, Said};
+use super::support::client::Raw;
 use super::support::{Config, Server, eventually, guest};
 
 /// `serve` on free ports and this data directory, which is expected to fail.
@@ -292,6 +297,94 @@ fn threads_that_answer_are_like_any_other_where_the_operator_wants_that() {
         assert_eq!(lowest(Config::default()), nicer);
     });
     nicer.join().expect("a server that steps back");
+}
+
+/// Whether threads started by this one may have real-time priority.
+fn real_time_is_given() -> bool {
+    use thread_priority::{RealtimeThreadSchedulePolicy, ThreadSchedulePolicy, unix};
+    let tried = std::thread::spawn(|| {
+        let policy = ThreadSchedulePolicy::Realtime(RealtimeThreadSchedulePolicy::RoundRobin);
+        let priority =
+            2_u8.try_into().map(thread_priority::ThreadPriority::Crossplatform).expect("a priority");
+        unix::set_thread_priority_and_policy(thread_priority::thread_native_id(), priority, policy).is_ok()
+    });
+    own_nice() == 0 && tried.join().expect("a thread")
+}
+
+/// The real-time priorities of the threads that answer, and of the one that looks after guests that loop.
+fn precedences(server: &Server) -> (Vec<i32>, i32) {
+    let all = server.real_time_of_threads();
+    let others = all.iter().filter(|(name, _)| !name.starts_with("worker-") && name != "epochs");
+    assert!(others.clone().all(|(_, priority)| *priority == 0), "nobody else has any: {all:?}");
+    let workers = all.iter().filter(|(name, _)| name.starts_with("worker-")).map(|(_, n)| *n).collect();
+    let epochs = all.iter().find(|(name, _)| name == "epochs").expect("the epoch thread").1;
+    (workers, epochs)
+}
+
+#[test]
+fn threads_that_answer_come_before_everybody_only_while_they_sleep_and_are_reviewed() {
+    let server = Server::with(Config::default().flag("--threads", "2"));
+    server.deploy("f", &guest("ok"));
+    let given = real_time_is_given();
+    assert!(server.log().contains(&format!("real_time={given} ")), "it is said");
+    let (first, reviewer) = if given { (1, 2) } else { (0, 0) };
+    let has = |wanted: i32| {
+        assert_eq!(server.call("f").text(), "ok");
+        let (workers, epochs) = precedences(&server);
+        assert_eq!(epochs, reviewer);
+        workers.iter().all(|priority| *priority == wanted)
+    };
+    eventually("a call now and then: they have it", || has(first));
+
+    // Requests that wait in their sockets: neither thread sleeps, and a guest in the heavy lane keeps the reviews going.
+    server.deploy_with("spin", &guest("spin"), r#"{"limits": {"cpu_ms": 60000, "wall_ms": 290000}}"#);
+    let mut spins = Raw::connect(server.ingress);
+    spins.send("GET /default/spin/ HTTP/1.1\r\nhost: localhost\r\n\r\n");
+    eventually("it spins, and they have it", || has(first));
+    let stop = AtomicBool::new(false);
+    let mut without = [!given; 2];
+    std::thread::scope(|scope| {
+        for _ in 0..16 {
+            scope.spawn(|| without_a_pause(&server, &stop));
+        }
+        let busy = || {
+            let (workers, _) = precedences(&server);
+            without.iter_mut().zip(workers).for_each(|(seen, priority)| *seen |= priority == 0);
+            without == [true; 2]
+        };
+        let busy =
+            std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| eventually("busy: they lose it", busy)));
+        stop.store(true, Ordering::Relaxed);
+        busy.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    });
+    eventually("they sleep again: they have it", || has(first));
+    drop(spins);
+    eventually("nobody calls: nobody reviews, and nobody has it", || precedences(&server).0 == [0, 0]);
+}
+
+/// Has many requests wait in one connection until told to stop.
+fn without_a_pause(server: &Server, stop: &AtomicBool) {
+    let many = "GET /default/none HTTP/1.1\r\nhost: localhost\r\n\r\n".repeat(500);
+    let mut sends = TcpStream::connect(server.ingress).expect("a connection");
+    let mut reads = sends.try_clone().expect("both directions");
+    std::thread::scope(|scope| {
+        scope.spawn(move || std::io::copy(&mut reads, &mut std::io::sink()));
+        while !stop.load(Ordering::Relaxed) && sends.write_all(many.as_bytes()).is_ok() {}
+        let _ = sends.shutdown(Shutdown::Both);
+    });
+}
+
+#[test]
+fn no_thread_has_real_time_priority_where_the_operator_wants_that() {
+    let server = Server::with(Config::default().toml("real_time = \"off\"\n"));
+    server.deploy("f", &guest("ok"));
+    assert!(server.log().contains("real_time=false "), "it is said");
+    let until = Instant::now() + Duration::from_millis(100);
+    while Instant::now() < until {
+        assert_eq!(server.call("f").text(), "ok");
+        let (workers, epochs) = precedences(&server);
+        assert!(epochs == 0 && workers.iter().all(|priority| *priority == 0));
+    }
 }
 
 /// Where whoever started the tests has put them.

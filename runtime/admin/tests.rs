@@ -69,7 +69,7 @@ impl Rig {
         let server = ServerLimits { upload_bytes: UPLOAD as u64, tenants: 8, ..ServerLimits::default() };
         let catalog = Catalog::open(Storage::open(&data, "catalog").await.unwrap(), &server).await.unwrap();
         let ceiling = Limits::default_ceiling();
-        let ticker = Ticker::start().unwrap();
+        let ticker = Ticker::start(false).unwrap();
         let slots = Slots { instances: 2, ceiling, scan_pages: false, resident_bytes: 0, resets: true };
         let engines = Engines::new(slots, ticker.clone()).unwrap();
         let artifacts = ArtifactStore::open(data.path()).unwrap();

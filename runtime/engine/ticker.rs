@@ -1,5 +1,6 @@
 //! The epoch thread: one tick a millisecond while any guest runs, asleep otherwise.
-//! Must never be asked to do anything else; a guest that loops is stopped by what its ticks find out.
+//! Must never be asked to do anything long; a guest that loops is stopped by what its ticks find out, and a thread that
+//! answers without a pause has no precedence for longer than it takes to find that out.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -9,6 +10,8 @@ use std::time::Duration;
 use wasmtime::EngineWeak;
 
 use super::program::ProgramId;
+use crate::host::meter::now_ns;
+use crate::tasks::precedence::Precedence;
 use crate::tasks::{self, Rank};
 
 /// One tick.
@@ -21,6 +24,8 @@ const THREADS: usize = 256;
 /// Ticks after which a thread that is still at the same poll of a guest counts as stuck: a guest yields at each tick,
 /// so only a host call or a destructor takes this long.
 const STUCK: u64 = 1_000;
+/// Ticks after which it is decided anew which threads have precedence.
+const REVIEW: u64 = 16;
 
 /// Told which program a thread is stuck in, and for how many ticks.
 type OnStuck = Box<dyn Fn(Option<ProgramId>, u64) + Send + Sync>;
@@ -43,6 +48,7 @@ pub struct Ticker {
     /// The number of the tick; the first is one.
     tick: AtomicU64,
     on_stuck: OnceLock<OnStuck>,
+    precedence: Precedence,
     taken: AtomicUsize,
     asleep: AtomicBool,
     stop: AtomicBool,
@@ -59,15 +65,16 @@ pub struct Pulse {
 }
 
 impl Ticker {
-    /// Starts the thread.
+    /// Starts the thread. Where that is allowed it gives [`Precedence`].
     ///
     /// # Errors
     /// When the operating system gives no thread.
-    pub fn start() -> std::io::Result<Arc<Self>> {
+    pub fn start(precedence: bool) -> std::io::Result<Arc<Self>> {
         let ticker = Arc::new(Self {
             running: (0..THREADS).map(|_| Flag::default()).collect(),
             tick: AtomicU64::new(1),
             on_stuck: OnceLock::new(),
+            precedence: Precedence::default(),
             taken: AtomicUsize::new(0),
             asleep: AtomicBool::new(false),
             stop: AtomicBool::new(false),
@@ -78,6 +85,9 @@ impl Ticker {
         let thread = ticker.clone();
         tasks::thread("epochs", move || {
             tasks::take(Rank::Answers);
+            if precedence {
+                thread.precedence.begin();
+            }
             thread.run();
         })?;
         Ok(ticker)
@@ -94,6 +104,12 @@ impl Ticker {
     pub fn pulse(self: &Arc<Self>) -> Pulse {
         let index = self.taken.fetch_add(1, Ordering::Relaxed) % THREADS;
         Pulse { ticker: self.clone(), index }
+    }
+
+    /// Who comes before everybody, while this thread is awake.
+    #[must_use]
+    pub fn precedence(&self) -> &Precedence {
+        &self.precedence
     }
 
     /// Has somebody told, once each time, when a thread does not come back from a guest. Only the first one is told.
@@ -128,14 +144,19 @@ impl Ticker {
                     engine.increment_epoch();
                 }
             }
+            if tick.is_multiple_of(REVIEW) {
+                self.precedence.review(now_ns());
+            }
             if tick.is_multiple_of(STUCK) {
                 self.look_for_stuck(tick);
             }
             if idle > LINGER {
+                self.precedence.withdraw();
                 self.sleep();
                 idle = 0;
             }
         }
+        self.precedence.withdraw();
     }
 
     fn look_for_stuck(&self, tick: u64) {

@@ -30,10 +30,12 @@ use crate::engine::crew::Order;
 use crate::engine::lanes::HeavyLane;
 use crate::engine::pool::{Bounds, Shelf};
 use crate::engine::ticker::Ticker;
+use crate::host::meter::now_ns;
 use crate::model::limits::{self, ServerLimits};
 use crate::net::listen::Arrival;
 use crate::net::outbox::Outbox;
 use crate::net::socket::{Link, Socket};
+use crate::tasks::precedence::Slept;
 use crate::tasks::{self, Rank};
 use crate::telemetry::times::Times;
 
@@ -76,10 +78,15 @@ pub fn start(hire: Hire) -> io::Result<JoinHandle<()>> {
         tasks::take(Rank::Administers);
         tasks::roam();
     };
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().on_thread_start(start).enable_all().build()?;
+    let slept = Arc::<Slept>::default();
+    let (begins, ends) = (slept.clone(), slept.clone());
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    builder.on_thread_park(move || begins.begins(now_ns())).on_thread_unpark(move || ends.ends(now_ns()));
+    let runtime = builder.on_thread_start(start).enable_all().build()?;
     tasks::thread(&format!("worker-{}", hire.index.0), move || {
         tasks::take(Rank::Answers);
+        let ticker = hire.ticker.clone();
+        let _member = ticker.precedence().join(slept);
         hire.core.into_iter().for_each(tasks::stay_on);
         let set = LocalSet::new();
         set.block_on(&runtime, run(hire));

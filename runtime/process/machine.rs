@@ -154,6 +154,7 @@ pub(super) fn fit(settings: &mut Settings) -> Result<Slots, TooLittle> {
         connections = server.connections,
         threads = settings.threads.count,
         nice = settings.threads.nice,
+        real_time = settings.threads.real_time,
         descriptors,
         maps,
         address_bytes,

@@ -133,7 +133,7 @@ pub async fn start(mut settings: Settings) -> Result<Running, ServeError> {
     let catalog = Catalog::open(storage, &settings.server).await?;
     let artifacts = ArtifactStore::open(dir.path())?;
     let token = Token::open(dir.path())?;
-    let ticker = Ticker::start().map_err(ServeError::Thread)?;
+    let ticker = Ticker::start(settings.threads.real_time).map_err(ServeError::Thread)?;
     let engines = Engines::new(slots, ticker.clone())?;
     let compiler = Compiler::new(&settings.server, settings.lower_components);
     let times: Arc<[_]> = (0..settings.threads.count).map(|_| Arc::<Times>::default()).collect();

@@ -63,6 +63,8 @@ pub struct Threads {
     pub pinned: bool,
     /// At which nice value those run that answer, accept, and look after guests that loop, where the system allows it.
     pub nice: i32,
+    /// Whether those that answer have real-time priority while they sleep for a part of the time, where the system allows it.
+    pub real_time: bool,
 }
 
 /// What is done with an instance that has answered, and with its slot.

@@ -37,6 +37,8 @@ pub struct RawSettings {
     pub pin_threads: Choice,
     /// See [`Threads::nice`].
     pub nice: Option<i32>,
+    /// See [`Threads::real_time`].
+    pub real_time: Choice,
     /// See [`AfterUse::scan_pages`].
     pub scan_pages: Choice,
     /// See [`AfterUse::reset_instances`].
@@ -194,7 +196,12 @@ impl Flags {
             admin_listen: self.admin_listen.or(raw.admin_listen).unwrap_or_else(|| local(8081)),
             base_domain,
             base_domain_is_set,
-            threads: Threads { count: threads, pinned: raw.pin_threads == Choice::Auto, nice },
+            threads: Threads {
+                count: threads,
+                pinned: raw.pin_threads == Choice::Auto,
+                nice,
+                real_time: raw.real_time == Choice::Auto,
+            },
             after_use: AfterUse {
                 scan_pages: raw.scan_pages == Choice::Auto,
                 reset_instances: raw.reset_instances == Choice::Auto,

@@ -97,6 +97,12 @@ fn threads_that_answer_step_forward_as_far_as_the_operator_says_and_never_back()
 }
 
 #[test]
+fn threads_that_answer_may_have_real_time_priority_unless_the_operator_says_off() {
+    assert!(read("").unwrap().threads.real_time);
+    assert!(!read("real_time = \"off\"\n").unwrap().threads.real_time);
+}
+
+#[test]
 fn pages_are_scanned_unless_the_operator_says_off() {
     assert!(read("").unwrap().after_use.scan_pages);
     assert!(read("scan_pages = \"auto\"\n").unwrap().after_use.scan_pages);

@@ -264,10 +264,21 @@ impl Server {
 
     /// Each thread's name, and how much it steps back.
     pub fn nice_of_threads(&self) -> Vec<(String, i32)> {
+        self.number_of_threads(19)
+    }
+
+    /// Each thread's name, and its real-time priority; zero where it has none.
+    pub fn real_time_of_threads(&self) -> Vec<(String, i32)> {
+        self.number_of_threads(40)
+    }
+
+    /// The field of this number, of each thread's `stat`.
+    fn number_of_threads(&self, number: usize) -> Vec<(String, i32)> {
         let all = self.threads("stat").into_iter();
-        // Behind the name, which may hold anything.
-        let nice = |stat: &str| stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(16)?.parse().ok();
-        all.filter_map(|(thread, stat)| Some((thread, nice(&stat)?))).collect()
+        // Behind the name, which may hold anything; the third field is the first one there.
+        let read =
+            |stat: &str| stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(number - 3)?.parse().ok();
+        all.filter_map(|(thread, stat)| Some((thread, read(&stat)?))).collect()
     }
 
     /// Open file descriptors.

@@ -13,7 +13,7 @@ const GROUP: Group = Group { tenant: 1, weight: 1 };
 fn on_a_lane<F: Future<Output = ()>>(test: impl FnOnce(HeavyLane) -> F) {
     let runtime = Builder::new_current_thread().enable_time().build().unwrap();
     runtime.block_on(async {
-        let ticker = Ticker::start().unwrap();
+        let ticker = Ticker::start(false).unwrap();
         let lane = HeavyLane::start(1, &ticker, &Handle::current()).unwrap();
         test(lane.clone()).await;
         lane.stop();
