@@ -1,7 +1,8 @@
 //! Heavy calls go on in a lane of their own, and are calls like any other there: they answer, stream, end and are ended.
 //! Must never need a fast machine: what is asked is who is answered while whom is not.
 
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+use std::time::{Duration, Instant};
 
 use crate::support::h2::exchange;
 use crate::support::{Config, H2, Raw, Server, eventually, get, guest, wat};
@@ -298,4 +299,38 @@ fn tenants_that_take_a_thread_are_answered_all_the_same_over_either_protocol() {
     });
     // Whose function it is that nobody has is nobody's.
     assert_eq!(get(server.ingress, "/nobody/f/").status, 404);
+}
+
+#[test]
+fn heavy_calls_take_new_memory_no_faster_than_the_operator_says_while_others_are_answered() {
+    const PACE: u64 = 20 << 20;
+    let config = Config::default().toml(&format!("[server]\nnew_memory_bytes_per_second = {PACE}\n"));
+    let server = Server::with(config);
+    server.deploy("ok", &guest("ok"));
+    server.deploy_with("hog", &guest("hog"), LONG);
+    let (done, calls) = (AtomicBool::new(false), AtomicU32::new(0));
+    let (said, took) = std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                let mut raw = Raw::connect(server.ingress);
+                while !done.load(Relaxed) {
+                    assert_eq!(raw.get("/default/ok/").expect("an answer").text(), "ok");
+                    calls.fetch_add(1, Relaxed);
+                    // The cores are to be free: nothing else is to hold it up.
+                    std::thread::sleep(Duration::from_millis(2));
+                }
+            });
+        }
+        let beside = std::panic::catch_unwind(|| {
+            eventually("others are answered", || calls.load(Relaxed) > 500);
+            let began = Instant::now();
+            (get(server.ingress, "/default/hog/?answer").text(), began.elapsed())
+        });
+        done.store(true, Relaxed);
+        beside.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    });
+    let mib = said.strip_prefix("refused after ").and_then(|rest| rest.strip_suffix(" MiB"));
+    assert!(mib.and_then(|mib| mib.parse::<u64>().ok()).is_some_and(|mib| mib > 100), "{said}");
+    // Where it began, on the thread that answers, it took some at once.
+    assert!(took >= Duration::from_secs((80 << 20) / PACE), "{took:?}");
 }

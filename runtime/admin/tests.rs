@@ -84,7 +84,7 @@ impl Rig {
             breaker: Rules::default(),
             server_timing: true,
         };
-        let heavy = HeavyLane::start(1, &ticker, &Handle::current()).unwrap();
+        let heavy = HeavyLane::start(1, &ticker, &Handle::current(), (Arc::new(|| 0), 0)).unwrap();
         let plane = (loader, Arc::new(Table::new(Accounts::unlimited())));
         let deployer = Deployer::new(catalog, plane, Crew::new(vec![]), heavy, policy);
         let token = Token::open(data.path()).unwrap();

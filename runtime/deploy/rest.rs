@@ -4,14 +4,10 @@
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Tells how many requests were answered since the start.
-pub type Answered = Arc<dyn Fn() -> u64 + Send + Sync>;
+use crate::model::audience::{self, Answered};
 
-/// Requests in a second from which on somebody is answered.
-const SOMEBODY: u128 = 100;
 /// A rest is so many times what was compiled: a quarter of the time remains.
 const TIMES: u32 = 3;
 /// The longest one. What takes longer to compile starts few children, and starting and clearing away is what others feel.
@@ -50,6 +46,9 @@ impl Effort<'_> {
 
 /// After so long, in which so many were answered.
 fn rest_after(took: Duration, answered: u64) -> Duration {
-    let somebody = u128::from(answered) * 1_000_000 >= SOMEBODY * took.as_micros().max(1);
-    if somebody { took.saturating_mul(TIMES).min(MOST) } else { Duration::ZERO }
+    if audience::is_there(answered, took.as_nanos()) {
+        took.saturating_mul(TIMES).min(MOST)
+    } else {
+        Duration::ZERO
+    }
 }

@@ -18,6 +18,7 @@ use tokio::sync::{Notify, oneshot};
 use super::instance::{Ended, Run};
 use super::ticker::{Pulse, Ticker};
 use crate::host::account::Account;
+use crate::model::audience::Answered;
 use crate::model::roster::Shift;
 use crate::tasks::{self, Rank};
 use errand::Errand;
@@ -123,12 +124,18 @@ impl Gone {
 }
 
 impl HeavyLane {
-    /// Starts this many threads of each shift. Timers of guests that run here belong to `timers`.
+    /// Starts this many threads of each shift. Timers of guests that run here belong to `timers`. While somebody is answered,
+    /// calls here may take so many bytes of new memory in a second, or as much as they want where that is zero.
     ///
     /// # Errors
     /// When the operating system gives no thread.
-    pub fn start(threads: usize, ticker: &Arc<Ticker>, timers: &Handle) -> std::io::Result<Self> {
-        let queue = Arc::new(Queue::new(tasks::cores().len()));
+    pub fn start(
+        threads: usize,
+        ticker: &Arc<Ticker>,
+        timers: &Handle,
+        new_memory: (Answered, u64),
+    ) -> std::io::Result<Self> {
+        let queue = Arc::new(Queue::new(tasks::cores().len(), new_memory));
         for (index, (shift, name, rank)) in (0..threads).flat_map(|index| SHIFTS.map(|row| (index, row))) {
             let (queue, pulse, timers) = (queue.clone(), ticker.pulse(), timers.clone());
             tasks::thread(&format!("{name}-{index}"), move || {

@@ -9,6 +9,7 @@ pub mod memory;
 pub mod meter;
 pub mod notes;
 pub mod pages;
+pub mod taken;
 
 #[cfg(test)]
 mod tests;

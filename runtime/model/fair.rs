@@ -68,7 +68,12 @@ impl<K: PartialEq, T> Fair<K, T> {
 
     /// The first waiter of the party that has used the least. Its piece is being done until [`Fair::ends`].
     pub fn take(&mut self) -> Option<T> {
-        let waiting = self.lines.iter_mut().filter(|line| !line.waiting.is_empty());
+        self.take_if(|_| true)
+    }
+
+    /// The same, of those that may go on now.
+    pub fn take_if(&mut self, may: impl Fn(&K) -> bool) -> Option<T> {
+        let waiting = self.lines.iter_mut().filter(|line| !line.waiting.is_empty() && may(&line.party));
         let line = waiting.min_by_key(|line| line.claim_ns(self.piece_ns))?;
         line.running += 1;
         line.waiting.pop_front()

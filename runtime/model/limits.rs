@@ -277,6 +277,9 @@ pub struct ServerLimits {
     pub instances: u32,
     /// Memories and tables of all live instances together; 0 for three quarters of what the machine allows.
     pub memory_bytes: u64,
+    /// Bytes of new memory that calls in the heavy lane may take from the system in a second while somebody is answered; 0 for as
+    /// many as they want.
+    pub new_memory_bytes_per_second: u64,
     /// Ready instances kept for one program by one thread.
     pub ready_per_program: u32,
     /// Programs kept loaded.
@@ -307,6 +310,7 @@ impl Default for ServerLimits {
             compile_memory_bytes: 4096 * MIB,
             instances: 1_000,
             memory_bytes: 0,
+            new_memory_bytes_per_second: 512 * MIB,
             ready_per_program: 32,
             loaded_programs: 4_000,
             versions_per_function: 100,

@@ -1,6 +1,7 @@
 //! The shared words. Pure: it must never do I/O, wait, or know anything above it.
 
 pub mod allowance;
+pub mod audience;
 pub mod breaker;
 pub mod busy_poll;
 pub mod fair;
@@ -11,6 +12,7 @@ pub mod manifest;
 pub mod name;
 pub mod outcome;
 pub mod pace;
+pub mod paging;
 pub mod phase;
 pub mod place;
 pub mod rate;

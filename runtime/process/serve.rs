@@ -31,6 +31,7 @@ use crate::engine::ticker::Ticker;
 use crate::host::account::{Accounts, Budget};
 use crate::ingress::Face;
 use crate::ingress::worker::{self, Hire};
+use crate::model::audience::Answered;
 use crate::net::listen::{self, HANDOVER, Seat};
 use crate::settings::{Settings, Threads};
 use crate::storage::{Blobs, DataDir, DataDirError, FileError, Storage, StorageError};
@@ -138,7 +139,8 @@ pub async fn start(mut settings: Settings) -> Result<Running, ServeError> {
     let compiler = Compiler::new(&settings.server, settings.lower_components);
     let times: Arc<[_]> = (0..settings.threads.count).map(|_| Arc::<Times>::default()).collect();
     let answered = times.clone();
-    let rests = Rests::of(Arc::new(move || times::answered(&answered)));
+    let answered: Answered = Arc::new(move || times::answered(&answered));
+    let rests = Rests::of(answered.clone());
     let compiles = settings.server.compiles as usize;
     let children = (compiler, Locator::new(&settings.server), compiles, rests);
     let loader = Loader::new(engines, artifacts, blobs, children, (Handle::current(), settings.first_tier));
@@ -149,8 +151,9 @@ pub async fn start(mut settings: Settings) -> Result<Running, ServeError> {
     let face = Face::new(table.clone(), loader.clone(), settings.server, base);
 
     watch_threads(&ticker, &table);
-    let heavy =
-        HeavyLane::start(settings.threads.count, &ticker, &Handle::current()).map_err(ServeError::Thread)?;
+    let new_memory = (answered, settings.server.new_memory_bytes_per_second);
+    let heavy = HeavyLane::start(settings.threads.count, &ticker, &Handle::current(), new_memory)
+        .map_err(ServeError::Thread)?;
     let hired = hire(&face, &ticker, (settings.threads, &heavy, &times)).map_err(ServeError::Thread)?;
     let scrape = Scrape { counted: metrics, table: table.clone(), times };
     let crew = Crew::new(hired.orders);

@@ -1,5 +1,6 @@
 //! What is due after which compilation.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use proptest::prelude::*;

@@ -3,11 +3,15 @@
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use super::Job;
 use crate::engine::ticker::Pulse;
 use crate::host::meter::{now_ns, thread_cpu_ns};
+use crate::host::taken::TakenPages;
+use crate::model::audience::{Answered, Audience};
 use crate::model::fair::Fair;
+use crate::model::paging::Paging;
 use crate::model::roster::{Roster, Shift, Slice};
 
 /// What a slice takes: a tick.
@@ -23,6 +27,9 @@ pub(super) struct Queue {
     relief: Condvar,
     /// Calls that wait for their turn or have it.
     busy: AtomicUsize,
+    answered: Answered,
+    /// Whether it matters which pages calls take.
+    counts_pages: AtomicBool,
     cores: u64,
     stop: AtomicBool,
 }
@@ -32,9 +39,20 @@ struct Lines {
     calls: Fair<u64, Arc<Job>>,
     /// What is only to be dropped: one slice, however long, while its instance's place is taken. It is always for the relief.
     waste: Fair<u64, Arc<Job>>,
+    /// Of tenants, while others are answered.
+    paging: Paging<u64>,
+    audience: Audience,
     roster: Roster,
     /// Threads that are at a slice.
     working: u64,
+}
+
+/// What a thread is to go on with.
+struct Taken {
+    job: Arc<Job>,
+    waste: bool,
+    /// Before that it was not to go on.
+    due_ns: u64,
 }
 
 impl Lines {
@@ -49,22 +67,43 @@ impl Lines {
         self.roster.on()
     }
 
-    /// The next one for this shift, and whether it is waste.
-    fn take(&mut self, shift: Shift) -> Option<(Arc<Job>, bool)> {
+    /// The next one for this shift.
+    fn take(&mut self, shift: Shift, now_ns: u64) -> Option<Taken> {
         let waste = if shift == Shift::Relief { self.waste.take() } else { None };
-        let call = |lines: &mut Self| (lines.roster.on() == shift).then(|| lines.calls.take()).flatten();
-        let taken = waste.map(|job| (job, true)).or_else(|| call(self).map(|job| (job, false)))?;
+        let taken = match waste {
+            Some(job) => Taken { job, waste: true, due_ns: 0 },
+            None if self.roster.on() == shift => {
+                let (paging, paid_ns) = (&self.paging, self.paging.paid_ns());
+                let job = self.calls.take_if(|tenant| paid_ns <= now_ns || !paging.takes_much(tenant))?;
+                let due_ns = if self.paging.takes_much(&job.group.tenant) { paid_ns } else { 0 };
+                Taken { job, waste: false, due_ns }
+            }
+            None => return None,
+        };
         self.working += 1;
         Some(taken)
+    }
+
+    /// A slice of this tenant's has ended, and took so many pages. Tells whether to count them.
+    fn took(&mut self, tenant: u64, pages: u64, (now_ns, answered): (u64, &Answered)) -> bool {
+        let counts = self.audience.look(now_ns, || answered()) && self.paging.counts();
+        if counts {
+            self.paging.took(tenant, pages, now_ns);
+        } else {
+            self.paging.forget();
+        }
+        counts
     }
 }
 
 impl Queue {
-    /// For so many cores.
-    pub(super) fn new(cores: usize) -> Self {
+    /// For so many cores. While others are answered calls may take so many bytes of new memory in a second.
+    pub(super) fn new(cores: usize, (answered, bytes_per_second): (Answered, u64)) -> Self {
         let lines = Lines {
             calls: Fair::new(SLICE_NS),
             waste: Fair::new(SLICE_NS),
+            paging: Paging::new(bytes_per_second),
+            audience: Audience::default(),
             roster: Roster::default(),
             working: 0,
         };
@@ -73,6 +112,8 @@ impl Queue {
             yielding: Condvar::new(),
             relief: Condvar::new(),
             busy: AtomicUsize::new(0),
+            answered,
+            counts_pages: AtomicBool::new(false),
             cores: cores.max(1) as u64,
             stop: AtomicBool::new(false),
         }
@@ -108,34 +149,49 @@ impl Queue {
         self.ready(shift).notify_one();
     }
 
-    fn next(&self, shift: Shift) -> Option<(Arc<Job>, bool)> {
+    fn next(&self, shift: Shift) -> Option<Taken> {
         let mut lines = self.lock();
         loop {
             if self.stop.load(Ordering::SeqCst) {
                 return None;
             }
-            if let Some(taken) = lines.take(shift) {
+            let now_ns = now_ns();
+            if let Some(taken) = lines.take(shift, now_ns) {
                 return Some(taken);
             }
-            lines = self.ready(shift).wait(lines).unwrap_or_else(PoisonError::into_inner);
+            let ready = self.ready(shift);
+            let owed = Duration::from_nanos(lines.paging.paid_ns().saturating_sub(now_ns));
+            lines = if owed.is_zero() || lines.roster.on() != shift {
+                ready.wait(lines).unwrap_or_else(PoisonError::into_inner)
+            } else {
+                // Some call may be waiting for just that.
+                ready.wait_timeout(lines, owed).unwrap_or_else(PoisonError::into_inner).0
+            };
         }
     }
 
     /// What a thread of this shift does until it is to stop.
     pub(super) fn work(&self, shift: Shift, pulse: &Pulse) {
         let mut free_ns = now_ns();
-        while let Some((job, waste)) = self.next(shift) {
+        let (taken, mut pages) = (TakenPages::of_this_thread(), None);
+        while let Some(Taken { job, waste, due_ns }) = self.next(shift) {
             let (began_ns, began_cpu_ns) = (now_ns(), thread_cpu_ns());
-            // While this thread was free and the call was there.
-            let waited_ns = began_ns.saturating_sub(free_ns.max(job.since_ns.load(Ordering::Relaxed)));
+            // While this thread was free, and the call was there and to go on.
+            let since_ns = free_ns.max(job.since_ns.load(Ordering::Relaxed)).max(due_ns);
+            let waited_ns = began_ns.saturating_sub(since_ns);
             // Nobody wants it any more since it came to its line: that is for the relief.
             let left = shift == Shift::Yielding && job.is_waste();
             let again = left || job.slice(pulse);
             let used_ns = thread_cpu_ns().saturating_sub(began_cpu_ns);
             free_ns = now_ns();
             let took_ns = free_ns.saturating_sub(began_ns) + waited_ns.saturating_sub(WAKING_NS);
+            let counted = self.counts_pages.load(Ordering::Relaxed).then(|| taken.count());
+            let before = std::mem::replace(&mut pages, counted);
+            let took = counted.zip(before).map_or(0, |(now, before)| now.saturating_sub(before));
             // Charged in the same breath: nobody may see it back in its line at the price of before.
             let mut lines = self.lock();
+            let counts = lines.took(job.group.tenant, took, (free_ns, &self.answered));
+            self.counts_pages.store(counts, Ordering::Relaxed);
             let crowd = lines.working.div_ceil(self.cores);
             lines.working = lines.working.saturating_sub(1);
             let next = if again {

@@ -14,7 +14,7 @@ fn on_a_lane<F: Future<Output = ()>>(test: impl FnOnce(HeavyLane) -> F) {
     let runtime = Builder::new_current_thread().enable_time().build().unwrap();
     runtime.block_on(async {
         let ticker = Ticker::start(false).unwrap();
-        let lane = HeavyLane::start(1, &ticker, &Handle::current()).unwrap();
+        let lane = HeavyLane::start(1, &ticker, &Handle::current(), (Arc::new(|| 0), 0)).unwrap();
         test(lane.clone()).await;
         lane.stop();
         ticker.stop();
