@@ -95,7 +95,7 @@ pub(super) fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
 /// The runtime of the control plane: the admin API, deploys, housekeeping. Traffic has threads of its own.
 pub(super) fn control_plane(settings: &mut Settings) -> anyhow::Result<Runtime> {
     settings.threads.nice = tasks::begin_ranks(settings.threads.nice);
-    settings.threads.real_time = settings.threads.real_time && tasks::precedence::is_given();
+    settings.threads.real_time &= tasks::precedence::is_given(settings.threads.count);
     let mut builder = Builder::new_multi_thread();
     let start = || {
         tasks::take(tasks::Rank::Administers);

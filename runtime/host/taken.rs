@@ -23,12 +23,12 @@ impl TakenPages {
         Self(File::open("/proc/thread-self/stat").ok())
     }
 
-    /// Since the thread began; none where the kernel does not tell. A system call of some microseconds.
+    /// Since the thread began, if the kernel tells. A system call of some microseconds.
     #[must_use]
-    pub fn count(&self) -> u64 {
+    pub fn count(&self) -> Option<u64> {
         let mut stat = [0; BYTES];
         let read = self.0.as_ref().and_then(|file| file.read_at(&mut stat, 0).ok());
-        read.and_then(|length| faults(stat.get(..length)?)).unwrap_or(0)
+        read.and_then(|length| faults(stat.get(..length)?))
     }
 }
 

@@ -1,37 +1,31 @@
 //! Who takes new memory, page after page, and how soon again: clearing a page and having one from the machine below stops a
 //! core for everybody, at whatever priority. Pure, told what each slice has taken.
-//! Must never hold up a party that takes little, nor remember one that has gone.
+//! Must never hold up a party for what another has taken, nor remember one that has paid.
 
 #[cfg(test)]
 mod tests;
 
 /// Bytes of a page.
 const PAGE: u64 = 4_096;
-/// Pages that a slice of a party takes, on average, from which on it takes much.
-const MANY: u64 = 32;
-/// A slice counts for one of so many.
-const OF: u64 = 8;
-/// What may be owed at most, in nanoseconds: slices of several threads, and of newcomers, end together.
-const MOST_NS: u64 = 100_000_000;
-/// Who has taken nothing for so long, in nanoseconds, has gone.
-const GONE_NS: u64 = 1_000_000_000;
+/// What may be owed without a wait, in nanoseconds.
+const FREE_NS: u64 = 8_000_000;
+/// What may be owed at all: what is beyond is forgiven, and nobody waits for longer.
+const MOST_NS: u64 = 1_000_000_000;
 
-/// What parties have taken.
+/// What parties owe for what they have taken.
 #[derive(Debug)]
 pub struct Paging<K> {
     /// What a page costs, in nanoseconds; zero if they are free.
     page_ns: u64,
-    /// When what was taken is paid.
-    paid_ns: u64,
-    parties: Vec<Party<K>>,
+    debtors: Vec<Debtor<K>>,
 }
 
 #[derive(Debug)]
-struct Party<K> {
-    name: K,
-    /// Pages of a slice on average, times [`OF`].
-    pages: u64,
-    last_ns: u64,
+struct Debtor<K> {
+    party: K,
+    weight: u64,
+    /// When it has paid.
+    paid_ns: u64,
 }
 
 impl<K: PartialEq> Paging<K> {
@@ -39,7 +33,7 @@ impl<K: PartialEq> Paging<K> {
     #[must_use]
     pub fn new(bytes_per_second: u64) -> Self {
         let page_ns = (PAGE * 1_000_000_000).checked_div(bytes_per_second).unwrap_or(0);
-        Self { page_ns, paid_ns: 0, parties: vec![] }
+        Self { page_ns, debtors: vec![] }
     }
 
     /// Whether pages cost anything.
@@ -48,36 +42,35 @@ impl<K: PartialEq> Paging<K> {
         self.page_ns > 0
     }
 
-    /// Whether this party takes much, so that its next slice begins when what was taken [is paid](Self::paid_ns).
-    pub fn takes_much(&self, name: &K) -> bool {
-        self.parties.iter().any(|party| party.name == *name && party.pages >= MANY * OF)
-    }
-
-    /// When that is, on a clock of nanoseconds.
+    /// From when on this party may go on, on a clock of nanoseconds.
     #[must_use]
-    pub fn paid_ns(&self) -> u64 {
-        self.paid_ns
+    pub fn due_ns(&self, party: &K) -> u64 {
+        let debtor = self.debtors.iter().find(|debtor| debtor.party == *party);
+        debtor.map_or(0, |debtor| debtor.paid_ns.saturating_sub(FREE_NS))
     }
 
-    /// A slice of this party has ended now, and took so many pages.
-    pub fn took(&mut self, name: K, pages: u64, now_ns: u64) {
-        let owed_ns = pages.saturating_mul(self.page_ns);
+    /// A slice of this party, of this weight, has ended now and took so many pages. Those that owe something at the same time share what
+    /// all may take by their weights.
+    pub fn took(&mut self, (party, weight): (K, u32), pages: u64, now_ns: u64) {
+        self.debtors.retain(|debtor| debtor.paid_ns > now_ns);
+        let weight = u64::from(weight.max(1));
+        let others = self.debtors.iter().filter(|debtor| debtor.party != party);
+        let all = others.map(|debtor| debtor.weight).sum::<u64>() + weight;
+        let owed_ns = pages.saturating_mul(self.page_ns).saturating_mul(all) / weight;
         let most_ns = now_ns.saturating_add(MOST_NS);
-        self.paid_ns = self.paid_ns.max(now_ns).saturating_add(owed_ns).min(most_ns);
-        self.parties.retain(|party| now_ns.saturating_sub(party.last_ns) < GONE_NS);
-        match self.parties.iter_mut().find(|party| party.name == name) {
-            Some(party) => {
-                party.pages = (party.pages - party.pages / OF).saturating_add(pages);
-                party.last_ns = now_ns;
-            }
-            None if pages >= MANY => self.parties.push(Party { name, pages, last_ns: now_ns }),
-            None => {}
+        if let Some(debtor) = self.debtors.iter_mut().find(|debtor| debtor.party == party) {
+            debtor.weight = weight;
+            debtor.paid_ns = debtor.paid_ns.saturating_add(owed_ns).min(most_ns);
+        } else if owed_ns > 0 {
+            let paid_ns = now_ns.saturating_add(owed_ns).min(most_ns);
+            self.debtors.push(Debtor { party, weight, paid_ns });
         }
     }
 
-    /// Nobody is there who would be held up.
-    pub fn forget(&mut self) {
-        self.paid_ns = 0;
-        self.parties.clear();
+    /// Nobody is there who would be held up. Tells whether anybody owed anything.
+    pub fn forget(&mut self) -> bool {
+        let owed = !self.debtors.is_empty();
+        self.debtors.clear();
+        owed
     }
 }

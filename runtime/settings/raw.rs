@@ -331,7 +331,7 @@ fn check_server(server: &ServerLimits) -> Result<(), SettingsError> {
     let memory = server.memory_bytes;
     check(memory == 0 || memory >= 1 << 20, "server.memory_bytes", memory, "0, or at least 1048576")?;
     let new = server.new_memory_bytes_per_second;
-    check(new == 0 || new >= 1 << 20, "server.new_memory_bytes_per_second", new, "0, or at least 1048576")?;
+    check(new == 0 || new >= 16 << 20, "server.new_memory_bytes_per_second", new, "0, or at least 16777216")?;
     range("server.ready_per_program", server.ready_per_program.into(), 0, 1_000)?;
     range("server.loaded_programs", server.loaded_programs.into(), 1, 20_000)?;
     range("server.versions_per_function", server.versions_per_function.into(), 2, 1_000)?;

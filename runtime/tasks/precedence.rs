@@ -24,7 +24,7 @@ const REVIEWER: u8 = 2;
 const SLEEPS: u64 = 8;
 
 const NORMAL: ThreadSchedulePolicy = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Other);
-/// Two servers on one core take turns.
+/// Two servers on one core take turns, and leave others what neither wants.
 const REAL_TIME: ThreadSchedulePolicy =
     ThreadSchedulePolicy::Realtime(RealtimeThreadSchedulePolicy::RoundRobin);
 
@@ -84,24 +84,32 @@ impl Slept {
     }
 }
 
-/// Whether threads of this process may have it, tried on one of its own: not where whoever started it has chosen a nice value,
-/// nor where a process is ended for having had it too long.
+/// Whether so many threads of this process may have it, tried on one of its own: not where whoever started it has chosen a nice
+/// value or a policy, nor where a process is ended for having had it too long, nor for more of them than there are cores: who waits for a
+/// core that another of them has would be taken for one that sleeps.
 #[must_use]
-pub fn is_given() -> bool {
+pub fn is_given(threads: usize) -> bool {
+    let alone = threads <= super::cores().len();
     let unlimited = getrlimit(Resource::Rttime).current.is_none();
-    let tried = super::thread("priority", || super::own_nice() == 0 && give(thread_native_id(), REVIEWER));
-    unlimited && tried.is_ok_and(|tried| tried.join().unwrap_or(false))
+    let chosen = super::own_nice() != 0 || thread_schedule_policy() != Ok(NORMAL);
+    let tried = || super::thread("priority", || give(thread_native_id(), REVIEWER));
+    alone && unlimited && !chosen && tried().is_ok_and(|tried| tried.join().unwrap_or(false))
 }
 
-/// Takes real-time priority from the calling thread, which has it only from the one that started it.
+/// Takes real-time priority from the calling thread, which has it only from the one that started it. Not asked before: the C
+/// library answers what it was when that began to start it.
 pub(super) fn shed() {
-    if matches!(thread_schedule_policy(), Ok(ThreadSchedulePolicy::Realtime(_))) {
+    if EVER.load(Ordering::Relaxed) {
         take_from(thread_native_id());
     }
 }
 
+/// Whether any thread of this process has had it from here.
+static EVER: AtomicBool = AtomicBool::new(false);
+
 fn give(thread: ThreadId, priority: u8) -> bool {
     let priority = ThreadPriorityValue::try_from(priority).map(ThreadPriority::Crossplatform);
+    EVER.store(true, Ordering::Relaxed);
     priority.is_ok_and(|priority| set_thread_priority_and_policy(thread, priority, REAL_TIME).is_ok())
 }
 

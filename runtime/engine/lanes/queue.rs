@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::Job;
+use super::{Group, Job};
 use crate::engine::ticker::Pulse;
 use crate::host::meter::{now_ns, thread_cpu_ns};
 use crate::host::taken::TakenPages;
@@ -45,6 +45,8 @@ struct Lines {
     roster: Roster,
     /// Threads that are at a slice.
     working: u64,
+    /// Threads of each shift that wait until somebody wakes them.
+    asleep: [u64; 2],
 }
 
 /// What a thread is to go on with.
@@ -73,9 +75,11 @@ impl Lines {
         let taken = match waste {
             Some(job) => Taken { job, waste: true, due_ns: 0 },
             None if self.roster.on() == shift => {
-                let (paging, paid_ns) = (&self.paging, self.paging.paid_ns());
-                let job = self.calls.take_if(|tenant| paid_ns <= now_ns || !paging.takes_much(tenant))?;
-                let due_ns = if self.paging.takes_much(&job.group.tenant) { paid_ns } else { 0 };
+                let paging = &self.paging;
+                // What is only to be dropped gives memory back.
+                let job =
+                    self.calls.take_if(|tenant, job| paging.due_ns(tenant) <= now_ns || job.is_waste())?;
+                let due_ns = self.paging.due_ns(&job.group.tenant).min(now_ns);
                 Taken { job, waste: false, due_ns }
             }
             None => return None,
@@ -84,15 +88,20 @@ impl Lines {
         Some(taken)
     }
 
-    /// A slice of this tenant's has ended, and took so many pages. Tells whether to count them.
-    fn took(&mut self, tenant: u64, pages: u64, (now_ns, answered): (u64, &Answered)) -> bool {
+    /// A slice of this group's has ended, and took so many pages. Tells whether to count them, and whether those that were held may all
+    /// go on.
+    fn took(&mut self, group: Group, pages: u64, (now_ns, answered): (u64, &Answered)) -> (bool, bool) {
         let counts = self.audience.look(now_ns, || answered()) && self.paging.counts();
         if counts {
-            self.paging.took(tenant, pages, now_ns);
-        } else {
-            self.paging.forget();
+            self.paging.took((group.tenant, group.weight), pages, now_ns);
         }
-        counts
+        (counts, !counts && self.paging.forget())
+    }
+
+    /// How long until somebody who waits here may go on.
+    fn held(&self, now_ns: u64) -> Option<Duration> {
+        let due = self.calls.waiting().map(|tenant| self.paging.due_ns(tenant)).min();
+        due.map(|due_ns| Duration::from_nanos(due_ns.saturating_sub(now_ns)))
     }
 }
 
@@ -106,6 +115,7 @@ impl Queue {
             audience: Audience::default(),
             roster: Roster::default(),
             working: 0,
+            asleep: [0; 2],
         };
         Self {
             lines: Mutex::new(lines),
@@ -155,18 +165,23 @@ impl Queue {
             if self.stop.load(Ordering::SeqCst) {
                 return None;
             }
-            let now_ns = now_ns();
-            if let Some(taken) = lines.take(shift, now_ns) {
+            let (now_ns, ready) = (now_ns(), self.ready(shift));
+            let taken = lines.take(shift, now_ns);
+            let held = lines.held(now_ns).filter(|_| lines.roster.on() == shift);
+            if let Some(taken) = taken {
+                if held.is_some() && lines.asleep[shift as usize] > 0 {
+                    // Somebody else sees to those before this slice is over, however long it takes.
+                    ready.notify_one();
+                }
                 return Some(taken);
             }
-            let ready = self.ready(shift);
-            let owed = Duration::from_nanos(lines.paging.paid_ns().saturating_sub(now_ns));
-            lines = if owed.is_zero() || lines.roster.on() != shift {
-                ready.wait(lines).unwrap_or_else(PoisonError::into_inner)
+            if let Some(held) = held {
+                lines = ready.wait_timeout(lines, held).unwrap_or_else(PoisonError::into_inner).0;
             } else {
-                // Some call may be waiting for just that.
-                ready.wait_timeout(lines, owed).unwrap_or_else(PoisonError::into_inner).0
-            };
+                lines.asleep[shift as usize] += 1;
+                lines = ready.wait(lines).unwrap_or_else(PoisonError::into_inner);
+                lines.asleep[shift as usize] -= 1;
+            }
         }
     }
 
@@ -185,12 +200,12 @@ impl Queue {
             let used_ns = thread_cpu_ns().saturating_sub(began_cpu_ns);
             free_ns = now_ns();
             let took_ns = free_ns.saturating_sub(began_ns) + waited_ns.saturating_sub(WAKING_NS);
-            let counted = self.counts_pages.load(Ordering::Relaxed).then(|| taken.count());
+            let counted = self.counts_pages.load(Ordering::Relaxed).then(|| taken.count()).flatten();
             let before = std::mem::replace(&mut pages, counted);
             let took = counted.zip(before).map_or(0, |(now, before)| now.saturating_sub(before));
             // Charged in the same breath: nobody may see it back in its line at the price of before.
             let mut lines = self.lock();
-            let counts = lines.took(job.group.tenant, took, (free_ns, &self.answered));
+            let (counts, freed) = lines.took(job.group, took, (free_ns, &self.answered));
             self.counts_pages.store(counts, Ordering::Relaxed);
             let crowd = lines.working.div_ceil(self.cores);
             lines.working = lines.working.saturating_sub(1);
@@ -206,7 +221,7 @@ impl Queue {
             let changed = lines.roster.worked(shift, Slice { used_ns, took_ns, crowd }, free_ns);
             let on = lines.roster.on();
             drop(lines);
-            if changed {
+            if changed || freed {
                 // Everything that waits is for those now.
                 self.ready(on).notify_all();
             } else if let Some(next) = next.filter(|next| *next != shift) {

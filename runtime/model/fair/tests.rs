@@ -127,6 +127,36 @@ fn nobody_is_given_everything_before_it_counts() {
     assert_eq!(taken.iter().filter(|party| **party == "a").count(), 2, "{taken:?}");
 }
 
+#[test]
+fn a_party_that_is_held_keeps_nobody_back_and_saves_nothing_up() {
+    let mut fair = Fair::new(PIECE_NS);
+    ["held", "a", "b"].into_iter().for_each(|party| fair.push((party, 1), party));
+    let mut had = [("held", 0), ("a", 0), ("b", 0)];
+    for step in 0..6_000 {
+        // It may go on in one of twenty steps, and then, for a while, always.
+        let Some(party) = fair.take_if(|party, _| *party != "held" || step % 20 == 0 || step > 5_400) else {
+            panic!("somebody may always go on")
+        };
+        had.iter_mut().filter(|(name, _)| *name == party).for_each(|(_, pieces)| *pieces += 1);
+        fair.ends(&party, PIECE_NS);
+        fair.push((party, 1), party);
+    }
+    let [held, a, b] = had.map(|(_, pieces)| pieces);
+    assert!(i32::abs(a - b) <= 2, "{had:?}");
+    // Every twentieth step, and a third of the last ones.
+    assert!((450..=490).contains(&held), "{had:?}");
+}
+
+#[test]
+fn whoever_may_go_on_need_not_be_the_first_of_its_line() {
+    let mut fair = Fair::new(PIECE_NS);
+    [1, 2, 3].into_iter().for_each(|n| fair.push(("a", 1), n));
+    assert_eq!(fair.take_if(|_, n| *n == 2), Some(2));
+    assert_eq!(fair.waiting().collect::<Vec<_>>(), [&"a"]);
+    assert_eq!([fair.take(), fair.take(), fair.take()], [Some(1), Some(3), None]);
+    assert_eq!(fair.waiting().count(), 0);
+}
+
 proptest! {
     /// Parties that always want something get parts as their weights are, to within one piece each.
     #[test]

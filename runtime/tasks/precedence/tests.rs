@@ -40,8 +40,9 @@ fn precedence_is_given_for_sleep_and_taken_for_none_and_the_nice_value_stays() {
         assert!(!is_real_time(), "nobody who comes before it reviews it");
 
         // Any thread may review; this one has no need to come before itself.
-        precedence.allowed.store(is_given(), Ordering::Relaxed);
-        let given = is_given();
+        let given = is_given(1);
+        assert!(!is_given(usize::MAX), "more than there are cores");
+        precedence.allowed.store(given, Ordering::Relaxed);
         slept.begins(10_000);
         slept.ends(19_000);
         precedence.review(20_000);
