@@ -310,7 +310,7 @@ impl Default for ServerLimits {
             compile_memory_bytes: 4096 * MIB,
             instances: 1_000,
             memory_bytes: 0,
-            new_memory_bytes_per_second: 512 * MIB,
+            new_memory_bytes_per_second: 256 * MIB,
             ready_per_program: 32,
             loaded_programs: 4_000,
             versions_per_function: 100,
