@@ -130,7 +130,9 @@ fn nobody_is_given_everything_before_it_counts() {
 #[test]
 fn a_party_that_is_held_keeps_nobody_back_and_saves_nothing_up() {
     let mut fair = Fair::new(PIECE_NS);
-    ["held", "a", "b"].into_iter().for_each(|party| fair.push((party, 1), party));
+    for party in ["held", "a", "b"] {
+        fair.push((party, 1), party);
+    }
     let mut had = [("held", 0), ("a", 0), ("b", 0)];
     for step in 0..6_000 {
         // It may go on in one of twenty steps, and then, for a while, always.
@@ -150,7 +152,9 @@ fn a_party_that_is_held_keeps_nobody_back_and_saves_nothing_up() {
 #[test]
 fn whoever_may_go_on_need_not_be_the_first_of_its_line() {
     let mut fair = Fair::new(PIECE_NS);
-    [1, 2, 3].into_iter().for_each(|n| fair.push(("a", 1), n));
+    for n in [1, 2, 3] {
+        fair.push(("a", 1), n);
+    }
     assert_eq!(fair.take_if(|_, n| *n == 2), Some(2));
     assert_eq!(fair.waiting().collect::<Vec<_>>(), [&"a"]);
     assert_eq!([fair.take(), fair.take(), fair.take()], [Some(1), Some(3), None]);
