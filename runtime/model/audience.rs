@@ -1,5 +1,5 @@
 //! Whether anybody is answered: whoever gives way to those does so only while there are some. Pure, told how many were.
-//! Must never take somebody who calls now and then for an audience, nor what was answered before for what is answered now.
+//! Must never take somebody who calls now and then for an audience. Whoever has not looked for long is told of all that time first.
 
 #[cfg(test)]
 mod tests;
