@@ -256,6 +256,28 @@ fn an_artifact_of_another_function_is_not_taken_for_this_ones() {
 }
 
 #[test]
+fn a_damaged_upload_is_never_compiled() {
+    let server = Server::start();
+    server.deploy("f", &guest("ok"));
+    server.optimised();
+    let blobs = super::support::store::files(&server.data_dir().join("blobs"));
+    let mut bytes = std::fs::read(&blobs[0]).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&blobs[0], bytes).unwrap();
+    std::fs::remove_file(&server.artifacts()[0]).unwrap();
+    server.cool("f", "program");
+    let answer = server.call("f");
+    assert_eq!((answer.status, answer.code()), (500, "host_error"), "{}", answer.text());
+    assert!(server.log().contains("is corrupt"), "{}", server.log());
+    assert!(server.artifacts().is_empty());
+    // The same bytes again mend it.
+    server.upload("f", &guest("ok"));
+    server.cool("f", "program");
+    assert_eq!(server.call("f").text(), "ok");
+}
+
+#[test]
 fn a_missing_blob_matters_only_to_who_must_compile() {
     let mut server = Server::start();
     server.deploy("f", &guest("ok"));

@@ -3,7 +3,7 @@
 //! floor may use: it ends by itself and holds nothing that a drain would have to wait for.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Seek as _, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -133,32 +133,19 @@ impl Blobs {
         .await
     }
 
-    /// The file, to read at one's own pace; its content is not verified.
+    /// The file, to read at one's own pace, once all of its content is seen to be what its name says.
     ///
     /// # Errors
-    /// [`BlobError::Missing`], or what the file system says.
+    /// [`BlobError::Missing`] or [`BlobError::Corrupt`], or what the file system says.
     pub async fn open_file(&self, digest: Digest) -> Result<File, BlobError> {
         let path = self.path(digest);
         blocking(move || {
             let opened = faults::at("blob.open").and_then(|()| File::open(&path));
-            opened.map_err(|error| not_found(digest, "open", &path, error))
-        })
-        .await
-    }
-
-    /// The whole content, verified.
-    ///
-    /// # Errors
-    /// [`BlobError::Missing`] or [`BlobError::Corrupt`], or what the file system says.
-    pub async fn read(&self, digest: Digest) -> Result<Vec<u8>, BlobError> {
-        let path = self.path(digest);
-        blocking(move || {
-            let bytes = fs::read(&path).map_err(|error| not_found(digest, "read", &path, error))?;
-            if Digest(Sha256::digest(&bytes).into()) == digest {
-                Ok(bytes)
-            } else {
-                Err(BlobError::Corrupt(digest))
-            }
+            let mut file = opened.map_err(|error| not_found(digest, "open", &path, error))?;
+            let mut hash = Sha256::new();
+            let read = io::copy(&mut file, &mut hash).and_then(|_| file.rewind());
+            read.map_err(FileError::of("read", &path))?;
+            if Digest(hash.finalize().into()) == digest { Ok(file) } else { Err(BlobError::Corrupt(digest)) }
         })
         .await
     }
