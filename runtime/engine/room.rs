@@ -17,7 +17,7 @@ use super::instance::Instance;
 use super::party::{Parties, Party};
 use super::pool::Taken;
 use super::program::ProgramId;
-use crate::host::account::{Account, Budget, Pressure};
+use crate::host::account::{Account, Budget};
 use crate::host::meter::now_ns;
 use crate::model::share::{may_take, patience_ms};
 use crate::model::turns::{Ticket, Turns};
@@ -180,7 +180,7 @@ impl Rooms {
     /// Whether memory is so short that nothing is kept that nobody uses.
     #[must_use]
     pub fn is_short(&self) -> bool {
-        self.budget.pressure() != Pressure::Low
+        self.budget.is_short()
     }
 
     /// Room for an instance that is made ahead of any call.

@@ -19,22 +19,9 @@ use crate::settings::Quotas;
 #[derive(Debug)]
 pub struct Budget {
     most: u64,
-    /// From here on nothing is kept that nobody uses.
+    /// From here on nothing is kept that nobody uses: below what one tenant may have alone.
     high: u64,
-    /// From here on nobody is let in.
-    full: u64,
     used: AtomicU64,
-}
-
-/// How much of the budget is used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Pressure {
-    /// There is enough.
-    Low,
-    /// Nothing is made ahead, and what was is given up.
-    High,
-    /// Nobody is let in.
-    Full,
 }
 
 /// What one tenant uses. Shared by all its functions.
@@ -64,7 +51,7 @@ impl Budget {
     /// A budget of so many bytes.
     #[must_use]
     pub fn new(most: u64) -> Arc<Self> {
-        Arc::new(Self { most, high: most / 100 * 85, full: most / 100 * 95, used: AtomicU64::new(0) })
+        Arc::new(Self { most, high: most / 100 * 75, used: AtomicU64::new(0) })
     }
 
     /// What there is in all, in bytes.
@@ -79,17 +66,10 @@ impl Budget {
         self.used.load(Relaxed)
     }
 
-    /// How much of it is used.
+    /// Whether so much is used that nothing is made ahead, and what was is given up.
     #[must_use]
-    pub fn pressure(&self) -> Pressure {
-        let used = self.used();
-        if used >= self.full {
-            Pressure::Full
-        } else if used >= self.high {
-            Pressure::High
-        } else {
-            Pressure::Low
-        }
+    pub fn is_short(&self) -> bool {
+        self.used() >= self.high
     }
 }
 
@@ -126,22 +106,26 @@ impl Account {
         self.bytes.load(Relaxed)
     }
 
-    /// Whether it may have one more instance: not if memory is nearly used up, nor if it holds more than its share.
+    /// Whether it may have one more instance: not if memory is used up, nor if it holds all of its share.
     #[must_use]
     pub fn may_spawn(&self) -> bool {
-        let Budget { most, full, .. } = *self.budget;
-        let used = self.budget.used();
-        used < full && share::may_grow(self.bytes(), most - used, self.quota.weight)
+        self.may_hold(self.bytes() + 1, self.budget.used() + 1)
     }
 
-    /// Takes memory for an instance. Returns whether there was enough.
+    fn may_hold(&self, own: u64, used: u64) -> bool {
+        let all = self.budget.most;
+        used <= all && share::may_grow(own, all - used, all, self.quota.weight)
+    }
+
+    /// Takes memory for an instance. Returns whether there was enough, for all and for this tenant.
     pub fn grow(&self, bytes: u64) -> bool {
-        if self.budget.used.fetch_add(bytes, Relaxed).saturating_add(bytes) > self.budget.most {
-            self.budget.used.fetch_sub(bytes, Relaxed);
-            return false;
+        let used = self.budget.used.fetch_add(bytes, Relaxed).saturating_add(bytes);
+        let own = self.bytes.fetch_add(bytes, Relaxed).saturating_add(bytes);
+        let may = self.may_hold(own, used);
+        if !may {
+            self.shrink(bytes);
         }
-        self.bytes.fetch_add(bytes, Relaxed);
-        true
+        may
     }
 
     /// Gives back what [`Account::grow`] took.

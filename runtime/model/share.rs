@@ -8,6 +8,13 @@ mod tests;
 /// much as the others, and something stays free for whoever comes next.
 const ALPHA: u64 = 4;
 
+/// One part in so many of what is taken by the byte is kept for tenants that hold little of it.
+const KEPT: u64 = 16;
+/// So many of those find room in it.
+const NEWCOMERS: u64 = 8;
+/// But each for one small instance, if there is that much.
+const SMALL: u64 = 2 << 20;
+
 /// How long a request waits where those before it did not have to stand for long.
 pub const PATIENCE_MS: u64 = 100;
 /// How long where requests have been standing for longer than [`INTERVAL_MS`]: there waiting helps nobody.
@@ -26,10 +33,15 @@ pub fn may_take(own: u64, free: u64, weight: u32) -> bool {
     own < free.saturating_sub(1).saturating_mul(ALPHA).saturating_mul(u64::from(weight.max(1)))
 }
 
-/// As [`may_take`], for something that is taken by the byte: it has no last one to keep.
+/// As [`may_take`], for something that is taken by the byte: whether a tenant may hold `own` of `all` if then `free` are left.
+///
+/// The last part of it is for those that hold little.
 #[must_use]
-pub fn may_grow(own: u64, free: u64, weight: u32) -> bool {
-    free > 0 && own <= free.saturating_mul(ALPHA).saturating_mul(u64::from(weight.max(1)))
+pub fn may_grow(own: u64, free: u64, all: u64, weight: u32) -> bool {
+    let kept = all / KEPT;
+    let fair = free.saturating_mul(ALPHA).saturating_mul(u64::from(weight.max(1)));
+    let little = (kept / NEWCOMERS).max(kept.min(SMALL));
+    own <= little || free >= kept && own <= fair
 }
 
 /// How long a request waits that comes to a queue which was last seen empty then.

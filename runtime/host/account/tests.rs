@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Accounts, Budget, Pressure};
+use super::{Accounts, Budget};
 use crate::settings::Quotas;
 
 fn accounts(most: u64) -> Arc<Accounts> {
@@ -20,18 +20,20 @@ fn a_tenant_has_one_account_while_anybody_holds_it() {
 }
 
 #[test]
-fn pressure_rises_at_85_and_95_percent_and_nothing_goes_beyond_all() {
+fn alone_a_tenant_has_four_fifths_and_nothing_is_made_ahead_before_that() {
     let accounts = accounts(1_000);
     let account = accounts.of(&"acme".parse().unwrap());
-    assert!(account.grow(849) && accounts.budget().pressure() == Pressure::Low);
-    assert!(account.grow(1) && accounts.budget().pressure() == Pressure::High);
+    assert!(account.grow(749) && !accounts.budget().is_short());
+    assert!(account.grow(1) && accounts.budget().is_short());
+    assert!(account.grow(50) && !account.grow(1) && !account.may_spawn());
     let other = accounts.of(&"other".parse().unwrap());
-    assert!(!account.may_spawn() && other.may_spawn(), "who has nothing may, who has most may not");
-    assert!(other.grow(100) && accounts.budget().pressure() == Pressure::Full);
-    assert!(!other.may_spawn());
-    assert!(other.grow(50) && !other.grow(1));
-    account.shrink(850);
-    other.shrink(150);
+    assert!(other.may_spawn() && other.grow(100), "who has nothing may");
+    assert!(other.grow(30) && !other.grow(40), "the last sixteenth is for those that hold little");
+    let newcomer = accounts.of(&"newcomer".parse().unwrap());
+    assert!(newcomer.may_spawn() && newcomer.grow(62) && !newcomer.grow(1));
+    account.shrink(800);
+    other.shrink(130);
+    newcomer.shrink(62);
     assert_eq!((accounts.budget().used(), account.bytes(), other.bytes()), (0, 0, 0));
 }
 

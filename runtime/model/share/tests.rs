@@ -39,8 +39,13 @@ fn a_heavier_tenant_gets_more() {
 }
 
 #[test]
-fn who_has_nothing_may_grow_while_there_is_anything() {
-    assert!(may_grow(0, 1, 1) && !may_grow(0, 0, 1) && !may_grow(5, 1, 1) && may_grow(400, 100, 1));
+fn who_holds_little_may_grow_while_there_is_anything() {
+    let all = 1_600;
+    assert!(may_grow(1, 0, all, 1) && may_grow(100, 0, all, 1) && !may_grow(101, 0, all, 1));
+    assert!(may_grow(1_280, 320, all, 1) && !may_grow(1_281, 319, all, 1));
+    assert!(may_grow(400, 100, all, 1) && !may_grow(396, 99, all, 1), "what is kept is not theirs");
+    let large = 16 << 30;
+    assert!(may_grow(128 << 20, 0, large, 1) && !may_grow(129 << 20, 0, large, 1));
 }
 
 #[test]
