@@ -4,6 +4,7 @@
 
 use std::cell::RefCell;
 use std::rc::{Rc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -11,10 +12,16 @@ use tokio::sync::Notify;
 use super::flight::Flight;
 use crate::host::meter::now_ns;
 use crate::model::limits::ServerLimits;
+use crate::net::shed::Shed;
 use crate::net::socket::Link;
 
 /// How late a look may be: the bound on every timeout that the watch enforces.
 pub const LOOK: Duration = Duration::from_millis(50);
+
+/// How long a thread has for its calls between two times that it is asked for places.
+const BREATH: Duration = Duration::from_millis(5);
+/// A connection that has been of use idles after this, in milliseconds.
+const USED: u64 = 1_000;
 
 /// What one thread watches.
 #[derive(Default)]
@@ -50,6 +57,27 @@ impl Watch {
         }
     }
 
+    /// Closes connections that do nothing, as many as are asked for, until the thread ends.
+    pub async fn shed(self: Rc<Self>, shed: Arc<Shed>) {
+        loop {
+            let many = shed.asked().await;
+            let idle = self.idle(now_ms());
+            idle.iter().take(many).for_each(|link| link.cut());
+            let cut = many.min(idle.len());
+            metrics::counter!("spawnpoint_connections_shed_total").increment(cut as u64);
+            tokio::time::sleep(BREATH).await;
+        }
+    }
+
+    /// The connections that do nothing, in the order in which they are to go.
+    fn idle(&self, now: u64) -> Vec<Rc<Link>> {
+        let links = self.links.borrow();
+        let all = links.iter().filter_map(Weak::upgrade);
+        let mut idle: Vec<_> = all.filter_map(|link| Some((idles(&link, now)?, link))).collect();
+        idle.sort_by_key(|(idles, _)| *idles);
+        idle.into_iter().map(|(_, link)| link).collect()
+    }
+
     /// Looks around until the thread ends.
     pub async fn run(self: Rc<Self>, limits: ServerLimits) {
         loop {
@@ -72,6 +100,13 @@ impl Watch {
             });
         }
     }
+}
+
+/// Whether a connection does nothing; and whether it ever did, and since when not: the least is to go first.
+fn idles(link: &Link, now: u64) -> Option<(bool, u64)> {
+    let (used, quiet) = (link.used.get(), link.quiet_since_ms.get());
+    let idles = link.running.get() == 0 && !link.is_cut() && !(used && now.saturating_sub(quiet) < USED);
+    idles.then_some((used, quiet))
 }
 
 /// Whether a connection has had its time.

@@ -34,6 +34,7 @@ use crate::host::meter::now_ns;
 use crate::model::limits::{self, ServerLimits};
 use crate::net::listen::Arrival;
 use crate::net::outbox::Outbox;
+use crate::net::shed::Shed;
 use crate::net::socket::{Link, Socket};
 use crate::tasks::precedence::Slept;
 use crate::tasks::{self, Rank};
@@ -56,6 +57,8 @@ pub struct Hire {
     pub heavy: HeavyLane,
     /// Connections for this thread.
     pub arrivals: mpsc::Receiver<Arrival>,
+    /// Where it is asked for the places of connections that do nothing.
+    pub shed: Arc<Shed>,
     /// Orders of the control plane.
     pub orders: mpsc::Receiver<Order>,
     /// Where this thread's requests leave how long they took.
@@ -97,7 +100,8 @@ pub fn start(hire: Hire) -> io::Result<JoinHandle<()>> {
 }
 
 async fn run(hire: Hire) {
-    let Hire { face, ticker, heavy, mut arrivals, mut orders, times, node, index: (index, of), .. } = hire;
+    let Hire { face, ticker, heavy, mut arrivals, shed, mut orders, times, node, index: (index, of), .. } =
+        hire;
     let share = u32::try_from(of).unwrap_or(1).max(1);
     let bounds = Bounds {
         live: (face.limits.instances / share).max(1),
@@ -118,6 +122,7 @@ async fn run(hire: Hire) {
         Rc::new(Desk { face, shelf: shelf.clone(), watch: watch.clone(), outbox, doorbell, ids, times });
     tasks::local(shelf.clone().janitor());
     tasks::local(watch.clone().run(server_limits));
+    tasks::local(watch.clone().shed(shed));
     let mut settle = tokio::time::interval(Duration::from_secs(1));
     loop {
         tokio::select! {

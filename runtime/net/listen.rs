@@ -9,10 +9,12 @@ use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 use rustix::net::{SocketAddrAny, SocketFlags, acceptfrom_with};
+use socket2::SockRef;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::{mpsc, watch};
 
+use super::shed::Shed;
 use crate::faults;
 
 /// Connections waiting to be accepted by the kernel.
@@ -23,6 +25,10 @@ pub const HANDOVER: usize = 256;
 const AT_ONCE: usize = 64;
 /// Those who come within this time of others, whom nobody has looked at yet, wait for as long.
 const MOMENT: Duration = Duration::from_micros(300);
+/// Of so many places one is kept free, at the expense of connections that do nothing.
+const SPARE: usize = 16;
+/// Bytes of an answer that the kernel keeps and has not sent: who takes them slowly is seen to take something.
+const UNSENT: u32 = 128 * 1024;
 /// What is said to a connection there is no room for.
 const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nx-spawnpoint-error: overloaded\r\nretry-after: 1\r\ncontent-type: text/plain\r\ncontent-length: 11\r\nconnection: close\r\n\r\noverloaded\n";
 
@@ -33,6 +39,8 @@ pub struct Seat {
     pub sender: mpsc::Sender<Arrival>,
     /// Its open connections.
     pub open: Arc<AtomicUsize>,
+    /// Where it is asked for the places of those that do nothing.
+    pub shed: Arc<Shed>,
 }
 
 impl Seat {
@@ -143,10 +151,16 @@ fn accept_all(listener: &TcpListener, seats: &[Seat], most: usize) -> io::Result
 fn seat(stream: TcpStream, peer: Option<SocketAddrAny>, seats: &[Seat], most: usize) {
     let load = |seat: &Seat| seat.open.load(Relaxed);
     let open: usize = seats.iter().map(load).sum();
+    if open >= most - most / SPARE
+        && let Some(fullest) = seats.iter().max_by_key(|seat| load(seat))
+    {
+        fullest.shed.ask();
+    }
     let Some(least) = seats.iter().min_by_key(|seat| load(seat)).filter(|_| open < most) else {
         return refuse(stream);
     };
-    let (Some(Ok(peer)), Ok(())) = (peer.map(SocketAddr::try_from), stream.set_nodelay(true)) else {
+    let set = stream.set_nodelay(true).and_then(|()| SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT));
+    let (Some(Ok(peer)), Ok(())) = (peer.map(SocketAddr::try_from), set) else {
         tracing::debug!("a connection was gone before it was served");
         return;
     };
@@ -155,6 +169,12 @@ fn seat(stream: TcpStream, peer: Option<SocketAddrAny>, seats: &[Seat], most: us
     if let Err(full) = least.sender.try_send(Arrival { stream, peer, count }) {
         refuse(full.into_inner().stream);
     }
+}
+
+/// What one thread may be asked for at once where there are so many places.
+#[must_use]
+pub fn spare(most: usize) -> usize {
+    (most / SPARE).max(1)
 }
 
 fn refuse(mut stream: TcpStream) {

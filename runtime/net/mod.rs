@@ -3,4 +3,5 @@
 pub mod body;
 pub mod listen;
 pub mod outbox;
+pub mod shed;
 pub mod socket;

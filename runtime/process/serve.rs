@@ -33,6 +33,7 @@ use crate::ingress::Face;
 use crate::ingress::worker::{self, Hire};
 use crate::model::audience::Answered;
 use crate::net::listen::{self, HANDOVER, Seat};
+use crate::net::shed::Shed;
 use crate::settings::{Settings, Threads};
 use crate::storage::{Blobs, DataDir, DataDirError, FileError, Storage, StorageError};
 use crate::tasks::Rank;
@@ -251,18 +252,20 @@ fn hire(
     for (index, (core, times)) in cores.iter().zip(times).enumerate() {
         let (sender, arrivals) = mpsc::channel(HANDOVER);
         let (orders, ordered) = mpsc::channel(crew::QUEUE);
+        let shed = Arc::new(Shed::new(listen::spare(face.limits.connections as usize)));
         hired.workers.push(worker::start(Hire {
             face: face.clone(),
             ticker: ticker.clone(),
             heavy: heavy.clone(),
             arrivals,
+            shed: shed.clone(),
             orders: ordered,
             times: times.clone(),
             node: u32::from_le_bytes(node),
             index: (index, cores.len()),
             core: *core,
         })?);
-        hired.seats.push(Seat { sender, open: Arc::default() });
+        hired.seats.push(Seat { sender, open: Arc::default(), shed });
         hired.orders.push(orders);
     }
     Ok(hired)
