@@ -5,7 +5,7 @@ use std::hint::black_box;
 
 use criterion::Criterion;
 use spawnpoint::model::outcome::Start;
-use spawnpoint::model::phase::Marks;
+use spawnpoint::model::phase::{GuestTimes, Marks};
 use spawnpoint::telemetry::times::Times;
 
 fn main() {
@@ -20,7 +20,7 @@ fn main() {
             // Other buckets each time, as between requests.
             now = now.wrapping_add(7_919) & 0xf_ffff;
             let marks = Marks { began: marks.began, ..black_box(marks) };
-            let laps = marks.laps(black_box(4_000), 4_000 + black_box(now));
+            let laps = marks.laps(GuestTimes::spawned(black_box(4_000)), 4_000 + black_box(now));
             times.record(black_box(Some(Start::Warm)), &laps);
         });
     });
@@ -29,7 +29,7 @@ fn main() {
         let mut now = 0_u64;
         bencher.iter(|| {
             now = now.wrapping_add(7_919) & 0xf_ffff;
-            black_box(black_box(marks).laps(black_box(4_000), 4_000 + black_box(now)))
+            black_box(black_box(marks).laps(GuestTimes::spawned(black_box(4_000)), 4_000 + black_box(now)))
         });
     });
     group.finish();

@@ -130,6 +130,27 @@ fn what_is_the_clients_fault_does_not_open_it() {
 }
 
 #[test]
+fn a_body_that_breaks_off_is_its_clients_fault() {
+    let server = serving(quick(), "{}");
+    server.deploy_with("f", &guest("echo"), "{}");
+    let post = |rest: &str| {
+        let mut raw = Raw::connect(server.ingress);
+        raw.send(format!("POST /default/f/ HTTP/1.1\r\nhost: a.test\r\n{rest}"));
+        raw
+    };
+    for _ in 0..12 {
+        let answer = post("transfer-encoding: chunked\r\n\r\nzz\r\n").answer();
+        assert!(answer.is_none_or(|answer| (answer.status, answer.code()) == (400, "bad_request")));
+        drop(post("content-length: 50000\r\n\r\nabc"));
+    }
+    server.reaches("spawnpoint_requests_failed_total", "code=\"bad_request\"", 12.0);
+    let honest = post("content-length: 3\r\nconnection: close\r\n\r\nabc").answer().expect("an answer");
+    assert_eq!((honest.status, honest.text()), (200, "abc".to_owned()));
+    assert_eq!(server.metric("spawnpoint_breaker_openings_total", ""), 0.0);
+    assert_eq!(server.failed("bad_response") + server.failed("guest_trap"), 0.0);
+}
+
+#[test]
 fn a_function_that_only_traps_costs_its_neighbours_nothing() {
     let server = serving(Config::default().toml("threads = 1"), "{}");
     server.deploy("f", &guest("spin"));

@@ -171,6 +171,63 @@ fn who_reads_slowly_is_not_taken_for_stuck() {
 }
 
 #[test]
+fn who_takes_little_but_always_something_is_not_taken_for_stuck() {
+    let server = with("write_stall_ms = 1500");
+    server.deploy("big", &guest("big_response"));
+    let mut slow = Raw::connect_narrow(server.ingress);
+    slow.send("GET /default/big/?n=12000000 HTTP/1.1\r\nhost: a.test\r\n\r\n");
+    assert!(slow.head().expect("a head").contains(" 200 "));
+    for _ in 0..40 {
+        std::thread::sleep(Duration::from_millis(200));
+        assert_eq!(slow.bytes(25_000).len(), 25_000);
+    }
+    assert_eq!(server.failed("client_gone"), 0.0);
+}
+
+#[test]
+fn a_call_whose_time_is_up_gives_its_place_back_whatever_its_client_reads() {
+    let server = with("write_stall_ms = 60000");
+    let limits = r#"{"limits": {"concurrent_requests": 1, "wall_ms": 1000, "cpu_ms": 900}}"#;
+    server.deploy_with("flood", &guest("flood"), limits);
+    let flood = || {
+        let mut raw = Raw::connect_narrow(server.ingress);
+        raw.send("GET /default/flood/ HTTP/1.1\r\nhost: a.test\r\n\r\n");
+        raw
+    };
+    let mut stuck = flood();
+    assert!(stuck.head().expect("a head").contains(" 200 "));
+    server.reaches("spawnpoint_requests_failed_total", "code=\"timeout\"", 1.0);
+    assert!(flood().head().expect("a head").contains(" 200 "), "its place is free");
+    let failures = server.admin("GET", "/v1/tenants/default/functions/flood/failures", &[], b"").json();
+    let all = failures["failures"].as_array().expect("a list");
+    let stopped = all.iter().find(|record| record["code"] == "timeout").expect("its record");
+    assert_eq!(stopped["detail"], "it waited for its client", "{failures}");
+    drop(stuck);
+}
+
+#[test]
+fn a_crowd_that_says_nothing_keeps_nobody_out() {
+    let server = with("connections = 256\nheader_read_ms = 60000");
+    let silent: Vec<_> = (0..600).map(|_| Raw::connect(server.ingress)).collect();
+    server.reaches("spawnpoint_connections_shed_total", "", 1.0);
+    eventually("there is a place", || {
+        Raw::connect(server.ingress).send(GET).answer().is_some_and(|answer| answer.status == 200)
+    });
+    let mut held: Vec<_> = (0..40)
+        .map(|n| {
+            let mut raw = Raw::connect(server.ingress);
+            let answer = raw.send(GET).answer();
+            assert_eq!(answer.expect("an answer").status, 200, "at {n}");
+            raw
+        })
+        .collect();
+    for raw in &mut held {
+        assert_eq!(raw.send(GET).answer().expect("an answer").status, 200, "who is of use stays");
+    }
+    drop(silent);
+}
+
+#[test]
 fn many_idle_connections_keep_nobody_out() {
     let server = with("header_read_ms = 60000");
     let idle: Vec<_> = (0..300).map(|_| Raw::connect(server.ingress)).collect();

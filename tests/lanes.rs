@@ -42,6 +42,25 @@ fn short_calls_are_answered_while_hogs_compute_on_the_same_thread() {
 }
 
 #[test]
+fn who_waits_for_a_turn_until_its_time_is_up_is_not_to_blame() {
+    let server = one_thread();
+    server.deploy_with("busy", &guest("spin"), r#"{"limits": {"cpu_ms": 1500, "wall_ms": 2000}}"#);
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut all: Vec<_> = (0..8 * cores).map(|_| asks(&server, "busy/")).collect();
+    for raw in &mut all {
+        let answer = raw.answer().expect("an answer");
+        let told = (answer.status, answer.code(), answer.header("retry-after"));
+        assert_eq!(told, (503, "overloaded", "1"));
+        let path = format!("/v1/invocations/{}", answer.header("x-request-id"));
+        let record = server.admin("GET", &path, &[], b"").json();
+        let lane = record["phases"]["lane"].as_f64().expect("a number");
+        assert!(record["code"] == "overloaded" && lane > 1_000.0, "{record}");
+    }
+    assert_eq!(server.failed("timeout"), 0.0);
+    assert_eq!(server.metric("spawnpoint_breaker_openings_total", ""), 0.0);
+}
+
+#[test]
 fn a_heavy_call_answers_like_any_other() {
     let server = one_thread();
     for _ in 0..3 {
@@ -133,7 +152,7 @@ fn a_heavy_call_is_stopped_at_its_limits() {
     let many: Vec<Raw> = (0..16).map(|_| asks(&server, "wall/")).collect();
     for mut raw in many {
         let answer = raw.answer().unwrap();
-        assert!(matches!(answer.code(), "timeout" | "cpu_limit"), "{}", answer.text());
+        assert!(matches!(answer.code(), "overloaded" | "timeout" | "cpu_limit"), "{}", answer.text());
     }
     let answer = get(server.ingress, "/default/cpu/");
     assert_eq!((answer.status, answer.code()), (502, "cpu_limit"));

@@ -172,6 +172,7 @@ fn shown(record: &Record, places: &Known) -> Invocation {
             queue: ms(phases.queue_ns),
             load: ms(phases.load_ns),
             spawn: ms(phases.spawn_ns),
+            lane: ms(phases.lane_ns),
             guest: ms(phases.guest_ns),
             first_byte: phases.first_byte_ns.map(ms),
         },

@@ -8,7 +8,7 @@ use http::HeaderMap;
 use crate::model::outcome::Start;
 
 /// The phases that are known, in the order in which they happen.
-pub const PHASES: [&str; 5] = ["route", "queue", "load", "spawn", "guest"];
+pub const PHASES: [&str; 6] = ["route", "queue", "load", "spawn", "lane", "guest"];
 /// The starts that are known, the dearest first.
 pub const STARTS: [Start; 5] = [Start::Cold, Start::Spawned, Start::Warm, Start::Reset, Start::Reused];
 

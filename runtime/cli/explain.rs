@@ -47,8 +47,8 @@ pub(super) fn told(of: &Invocation) -> String {
     let _ = writeln!(text, "time        {:.1} ms wall, {:.1} ms CPU", of.wall_ms, of.cpu_ms);
     let _ = write!(
         text,
-        "phases      route {:.3} ms, queue {:.3} ms, load {:.3} ms, spawn {:.3} ms, guest {:.3} ms",
-        p.route, p.queue, p.load, p.spawn, p.guest
+        "phases      route {:.3} ms, queue {:.3} ms, load {:.3} ms, spawn {:.3} ms, lane {:.3} ms, guest {:.3} ms",
+        p.route, p.queue, p.load, p.spawn, p.lane, p.guest
     );
     match p.first_byte {
         Some(ms) => drop(writeln!(text, "; first byte after {ms:.3} ms")),
@@ -95,7 +95,11 @@ fn what(code: &str) -> &'static str {
         "memory_limit" => {
             "The function asked for more memory than it may have, and failed when it was refused"
         }
-        "memory_short" => "The server had no memory left; the function is not to blame",
+        "memory_short" => "The server had no memory left for this tenant; the function is not to blame",
+        "overloaded" => {
+            "The call waited for its turn among heavy calls until its time was up; the function is not to blame"
+        }
+        "bad_request" => "The request's body broke off or is not HTTP; the function is not to blame",
         "no_response" => "The function returned without an answer",
         "bad_response" => "The function's answer is not valid HTTP",
         "guest_error" => "The function answered with an error code instead of a response",
@@ -130,6 +134,10 @@ fn advice(of: &Invocation) -> Option<String> {
         "cpu_limit" => raise("do less in one call: the backtrace shows where it was stopped"),
         "timeout" => raise("wait for less"),
         "memory_limit" => raise("hold less at once"),
+        "overloaded" => plain(
+            "call it less often at once, or give the server more cores: `phases.lane` is what it waited",
+        ),
+        "bad_request" => plain("send the whole body, as the request's head says it"),
         "memory_short" => plain("try again, or give the server a larger `server.memory_bytes`"),
         "payload_too_large" => raise("send less"),
         "response_too_large" => raise("answer less"),

@@ -137,6 +137,12 @@ impl Instance {
 }
 
 impl Run {
+    /// The account of its call.
+    #[must_use]
+    pub fn meter(&self) -> &Arc<Meter> {
+        &self.meter
+    }
+
     /// Runs the guest until it waits, yields or ends. Charges the time to its meter.
     pub fn poll(&mut self, cx: &mut Context<'_>, pulse: &Pulse) -> Poll<Ended> {
         pulse.begin(Some(self.program));

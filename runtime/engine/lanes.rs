@@ -18,6 +18,7 @@ use tokio::sync::{Notify, oneshot};
 use super::instance::{Ended, Run};
 use super::ticker::{Pulse, Ticker};
 use crate::host::account::Account;
+use crate::host::meter::Meter;
 use crate::model::audience::Answered;
 use crate::model::roster::Shift;
 use crate::tasks::{self, Rank};
@@ -91,6 +92,8 @@ struct Job {
     left: AtomicBool,
     /// Since when it is in its line.
     since_ns: AtomicU64,
+    /// Told how long a call waits for its turns.
+    meter: Option<Arc<Meter>>,
     work: Mutex<Option<Work>>,
     queue: Arc<Queue>,
     /// Woken when the guest begins to wait for something.
@@ -162,21 +165,23 @@ impl HeavyLane {
     #[must_use]
     pub fn give(&self, group: Group, run: Run, gone: Arc<Gone>) -> Given {
         let (done, receiver) = oneshot::channel();
-        let job = self.job(group, Work::Run(run, done, gone), false);
+        let meter = Some(run.meter().clone());
+        let job = self.job(group, (Work::Run(run, done, gone), meter), false);
         Given { job, done: receiver, received: false }
     }
 
     /// Takes over what takes long to drop. `gone` is told when that is done.
     pub fn throw_away(&self, group: Group, waste: Box<dyn Send>, gone: Arc<Gone>) {
-        self.job(group, Work::Waste(waste, gone), true);
+        self.job(group, (Work::Waste(waste, gone), None), true);
     }
 
-    fn job(&self, group: Group, work: Work, left: bool) -> Arc<Job> {
+    fn job(&self, group: Group, (work, meter): (Work, Option<Arc<Meter>>), left: bool) -> Arc<Job> {
         let job = Arc::new(Job {
             group,
             state: AtomicU8::new(QUEUED),
             left: AtomicBool::new(left),
             since_ns: AtomicU64::new(0),
+            meter,
             work: Mutex::new(Some(work)),
             queue: self.0.clone(),
             owner: Mutex::default(),
@@ -189,6 +194,22 @@ impl HeavyLane {
 impl Job {
     fn owner(&self) -> MutexGuard<'_, Option<Waker>> {
         self.owner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// It is in its line.
+    fn awaits_turn(&self, now_ns: u64) {
+        self.since_ns.store(now_ns, Ordering::Relaxed);
+        if let Some(meter) = &self.meter {
+            meter.awaits_turn(now_ns);
+        }
+    }
+
+    /// It has its turn. Tells since when it was in its line.
+    fn has_turn(&self, now_ns: u64) -> u64 {
+        if let Some(meter) = &self.meter {
+            meter.has_turn(now_ns);
+        }
+        self.since_ns.load(Ordering::Relaxed)
     }
 
     fn is_waste(&self) -> bool {

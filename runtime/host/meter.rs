@@ -11,6 +11,7 @@ use std::time::Instant;
 
 use super::notes::Notes;
 use crate::model::frame::Frame;
+use crate::model::phase::GuestTimes;
 use rustix::time::{ClockId, clock_gettime};
 
 /// The origin of all monotonic times in nanoseconds.
@@ -76,14 +77,16 @@ pub struct Used {
     pub cpu_ns: u64,
     /// The most memory and tables held at once, in bytes.
     pub memory_peak: u64,
-    /// When the handler was called, on the clock of [`now_ns`]; zero if it was not.
-    pub spawned_at_ns: u64,
+    /// When the handler was called, on the clock of [`now_ns`], and what it waited for its turns.
+    pub times: GuestTimes,
     /// The most bytes of memory and tables that were asked for and refused.
     pub asked_bytes: u64,
     /// The longest table that was asked for and refused.
     pub asked_elements: u64,
     /// The bytes of a request's body that was too long, up to where that was found out.
     pub request_body: u64,
+    /// Whether the request's body broke off.
+    pub body_broke: bool,
 }
 
 /// CPU time and incidents of one store. Written by the thread that polls the guest, read by its epoch callback
@@ -112,6 +115,11 @@ pub struct Meter {
     /// What the client's body had when it became too long.
     request_body_seen: AtomicU64,
     spawned_ns: AtomicU64,
+    first_turns_ns: AtomicU64,
+    /// What it has waited for its turns in the heavy lane; and since when it does, zero while it does not.
+    turns_ns: AtomicU64,
+    turn_since_ns: AtomicU64,
+    body_broke: AtomicBool,
     /// Made by the first line or backtrace: most stores have neither.
     notes: OnceLock<Box<Mutex<Notes>>>,
 }
@@ -122,6 +130,8 @@ impl Meter {
         self.budget_ns.store(budget_ms.saturating_mul(1_000_000), Relaxed);
         self.spent_ns.store(0, Relaxed);
         self.spawned_ns.store(0, Relaxed);
+        self.turns_ns.store(0, Relaxed);
+        self.first_turns_ns.store(0, Relaxed);
         self.ticks.store(0, Relaxed);
         self.by_thread.store(false, Relaxed);
     }
@@ -140,6 +150,7 @@ impl Meter {
         self.asked_elements.store(0, Relaxed);
         self.request_body_exceeded.store(false, Relaxed);
         self.waits_for_body.store(false, Relaxed);
+        self.body_broke.store(false, Relaxed);
         drop(self.take_notes());
     }
 
@@ -278,11 +289,45 @@ impl Meter {
         Used {
             cpu_ns: self.cpu_ns(),
             memory_peak: self.memory_peak(),
-            spawned_at_ns: self.spawned_at_ns(),
+            times: self.times(),
             asked_bytes: self.asked_bytes.load(Relaxed),
             asked_elements: self.asked_elements.load(Relaxed),
             request_body: self.request_body_seen.load(Relaxed),
+            body_broke: self.body_broke.load(Relaxed),
         }
+    }
+
+    /// Notes that it waits for its turn in the heavy lane.
+    pub fn awaits_turn(&self, now_ns: u64) {
+        self.turn_since_ns.store(now_ns.max(1), Relaxed);
+    }
+
+    /// Notes that it has its turn.
+    pub fn has_turn(&self, now_ns: u64) {
+        let since_ns = self.turn_since_ns.swap(0, Relaxed);
+        if since_ns != 0 {
+            self.turns_ns.fetch_add(now_ns.saturating_sub(since_ns), Relaxed);
+        }
+    }
+
+    /// Notes that so much of its turn its thread was kept from a core.
+    pub fn was_kept(&self, ns: u64) {
+        self.turns_ns.fetch_add(ns, Relaxed);
+    }
+
+    /// How long it has waited for its turns in the heavy lane, in nanoseconds.
+    #[must_use]
+    pub fn turns_ns(&self) -> u64 {
+        let waited_ns = self.turns_ns.load(Relaxed);
+        match self.turn_since_ns.load(Relaxed) {
+            0 => waited_ns,
+            since_ns => waited_ns + now_ns().saturating_sub(since_ns),
+        }
+    }
+
+    /// Notes that the request's body broke off.
+    pub fn body_breaks(&self) {
+        self.body_broke.store(true, Relaxed);
     }
 
     /// Notes whether the client has yet to send what the guest reads.
@@ -329,11 +374,16 @@ impl Meter {
     /// Notes that the instance exists and the guest's handler is about to be called.
     pub fn spawned(&self) {
         self.spawned_ns.store(now_ns(), Relaxed);
+        self.first_turns_ns.store(self.turns_ns.load(Relaxed), Relaxed);
     }
 
-    /// When [`Meter::spawned`] was called, on the clock of [`now_ns`]; zero if it was not.
+    /// When [`Meter::spawned`] was called, on the clock of [`now_ns`], and what it has waited for its turns.
     #[must_use]
-    pub fn spawned_at_ns(&self) -> u64 {
-        self.spawned_ns.load(Relaxed)
+    pub fn times(&self) -> GuestTimes {
+        GuestTimes {
+            spawned_ns: self.spawned_ns.load(Relaxed),
+            first_turns_ns: self.first_turns_ns.load(Relaxed),
+            turns_ns: self.turns_ns(),
+        }
     }
 }

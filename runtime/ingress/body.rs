@@ -44,7 +44,8 @@ pub struct GuestBody {
     body_ended: bool,
     /// Whether hyper has been given all that it wants of this body.
     all_taken: bool,
-    visit: Option<Visit>,
+    /// Whether the client wants no body.
+    headless: bool,
 }
 
 /// What was gathered: one piece as it came, more of them copied together.
@@ -105,7 +106,7 @@ impl GuestBody {
             declared,
             body_ended: false,
             all_taken: false,
-            visit: None,
+            headless: false,
         }
     }
 
@@ -150,7 +151,8 @@ impl GuestBody {
 
     /// Keeps the visit until the body ends.
     pub fn hold(&mut self, visit: Visit) {
-        self.visit = Some(visit);
+        self.headless = visit.wants_no_body();
+        self.flight.hold(visit);
     }
 
     /// What the client is given next.
@@ -264,10 +266,7 @@ impl GuestBody {
         if !matches!(outcome, Outcome::Completed) {
             self.flight.stop(outcome.clone());
         }
-        if let Some(mut visit) = self.visit.take() {
-            visit.streams = true;
-            visit.ends(outcome, Some(&self.flight));
-        }
+        self.flight.tell(outcome);
     }
 }
 
@@ -275,9 +274,8 @@ impl Drop for GuestBody {
     fn drop(&mut self) {
         // hyper takes no more than was declared, and nothing after the head of an answer to HEAD.
         let all = self.declared == Some(self.sent) && self.first.is_empty();
-        let headless = self.visit.as_ref().is_some_and(Visit::wants_no_body);
         let outcome =
-            if all || headless || self.all_taken { Outcome::Completed } else { Outcome::ClientGone };
+            if all || self.headless || self.all_taken { Outcome::Completed } else { Outcome::ClientGone };
         self.end(&outcome);
     }
 }

@@ -8,15 +8,19 @@ use std::task::{Context, Poll, Waker};
 use http::Response;
 use wasmtime_wasi_http::WasiBody;
 
+use super::visit::Visit;
 use crate::engine::lease::{End, Lease};
 use crate::host::meter::Used;
 use crate::host::notes::Notes;
 use crate::model::outcome::{Outcome, Rejection, Start};
+use crate::model::phase::GuestTimes;
 
 /// One call, until its guest has ended or was ended.
 pub struct Flight {
     state: RefCell<State>,
     deadline_ns: u64,
+    /// How long it may take.
+    allowed_ns: u64,
     /// Bytes of an answer that is too large: declared, or made so far.
     pub answer_bytes: Cell<u64>,
     /// Whether a piece of the answer was made and its client has not asked for more since.
@@ -25,6 +29,8 @@ pub struct Flight {
     pub weighed: Cell<bool>,
     /// Whether it began in the heavy lane.
     pub began_heavy: bool,
+    /// The account of the request, once its answer is under way.
+    visit: RefCell<Option<Visit>>,
 }
 
 struct State {
@@ -47,9 +53,9 @@ pub enum NoHead {
 }
 
 impl Flight {
-    /// Takes over a lease. `deadline_ns` is on the clock of `host::meter::now_ns`.
+    /// Takes over a lease. `began_ns` is on the clock of `host::meter::now_ns`, `allowed_ns` how long it may take since then.
     #[must_use]
-    pub fn new(lease: Lease, deadline_ns: u64) -> Rc<Self> {
+    pub fn new(lease: Lease, began_ns: u64, allowed_ns: u64) -> Rc<Self> {
         let (start, began_heavy) = (lease.start(), lease.began_heavy());
         let state = State {
             lease: Some(lease),
@@ -61,11 +67,13 @@ impl Flight {
         };
         Rc::new(Self {
             state: RefCell::new(state),
-            deadline_ns,
+            deadline_ns: began_ns.saturating_add(allowed_ns),
+            allowed_ns,
             answer_bytes: Cell::new(0),
             client_has_a_piece: Cell::new(false),
             weighed: Cell::new(false),
             began_heavy,
+            visit: RefCell::default(),
         })
     }
 
@@ -131,13 +139,38 @@ impl Flight {
             return;
         }
         let Ok(mut state) = self.state.try_borrow_mut() else { return };
-        if state.ended.is_none() {
+        let runs = state.ended.is_none();
+        if runs {
             let for_body = state.lease.as_ref().is_some_and(|lease| lease.meter().waits_for_body());
             let client = for_body || self.client_has_a_piece.get();
-            state.end(Err(Outcome::Timeout { client }));
+            let turns_ns = state.lease.as_ref().map_or(0, |lease| lease.meter().turns_ns());
+            let waited = turns_ns > self.allowed_ns / 2;
+            state.end(Err(if waited { Outcome::Overloaded } else { Outcome::Timeout { client } }));
             if let Some(waker) = state.waker.take() {
                 waker.wake();
             }
+        }
+        let ended = state.ended.clone();
+        drop(state);
+        if let Some(Err(outcome)) = ended.filter(|_| runs) {
+            // A client that takes nothing has nobody look for the end, and would keep a place.
+            self.tell(&outcome);
+        }
+    }
+
+    /// Keeps the account of the request until the answer ends.
+    pub fn hold(&self, mut visit: Visit) {
+        // That would keep this one.
+        visit.flight = None;
+        visit.streams = true;
+        *self.visit.borrow_mut() = Some(visit);
+    }
+
+    /// Says how the answer ended, the first time.
+    pub fn tell(&self, outcome: &Outcome) {
+        let visit = self.visit.borrow_mut().take();
+        if let Some(visit) = visit {
+            visit.ends(&self.judge(outcome), Some(self));
         }
     }
 
@@ -161,10 +194,32 @@ impl Flight {
         self.state.borrow().start
     }
 
-    /// When the guest's handler was called, on the clock of `now_ns`; zero if it never was.
+    /// When the guest's handler was called, and how long it has waited for its turns in the heavy lane.
     #[must_use]
-    pub fn spawned_at_ns(&self) -> u64 {
-        self.used().spawned_at_ns
+    pub fn guest_times(&self) -> GuestTimes {
+        let state = self.state.borrow();
+        match &state.lease {
+            Some(lease) if state.ended.is_none() => lease.meter().times(),
+            _ => state.used.times,
+        }
+    }
+
+    /// How the call ended, if the guest ended so. A guest that does not get over a body that broke off is not to blame for that, but for
+    /// what it takes of its limits all the same.
+    #[must_use]
+    pub fn judge(&self, outcome: &Outcome) -> Outcome {
+        match outcome {
+            Outcome::Trapped(_)
+            | Outcome::Timeout { .. }
+            | Outcome::NoResponse
+            | Outcome::BadResponse(_)
+            | Outcome::GuestError(_)
+                if self.used().body_broke =>
+            {
+                Outcome::BadRequest
+            }
+            other => other.clone(),
+        }
     }
 
     /// What the call used so far.

@@ -62,7 +62,7 @@ fn limit(
     let of = |key, limit, used| Some(Use { key, limit, used });
     match outcome {
         Outcome::CpuLimit => of("cpu_ms", limits.cpu_ms, used.cpu_ns / 1_000_000),
-        Outcome::Timeout { .. } => of("wall_ms", limits.wall_ms, wall_ns / 1_000_000),
+        Outcome::Timeout { .. } | Outcome::Overloaded => of("wall_ms", limits.wall_ms, wall_ns / 1_000_000),
         Outcome::MemoryLimit if used.asked_elements > 0 && used.asked_bytes == 0 => {
             of("table_elements", limits.table_elements, used.asked_elements)
         }
@@ -75,6 +75,7 @@ fn limit(
         | Outcome::Trapped(_)
         // The server's, not the function's.
         | Outcome::MemoryShort
+        | Outcome::BadRequest
         | Outcome::NoResponse
         | Outcome::BadResponse(_)
         | Outcome::GuestError(_)
@@ -85,13 +86,14 @@ fn limit(
 
 /// Where the time went; a phase that was not reached took none.
 fn phases(visit: &Visit, used: &Used, ended_ns: u64) -> Phases {
-    let laps = visit.phases.laps(used.spawned_at_ns, ended_ns);
+    let laps = visit.phases.laps(used.times, ended_ns);
     let head_ns = visit.head_ns.get();
     Phases {
         route_ns: laps.of(Phase::Route),
         queue_ns: laps.of(Phase::Queue),
         load_ns: laps.of(Phase::Load),
         spawn_ns: laps.of(Phase::Spawn),
+        lane_ns: laps.of(Phase::Lane),
         guest_ns: laps.of(Phase::Guest),
         first_byte_ns: (head_ns > 0).then(|| head_ns.saturating_sub(visit.phases.began)),
     }

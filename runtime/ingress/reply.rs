@@ -52,6 +52,10 @@ fn of_outcome(outcome: &Outcome) -> Words {
         Outcome::GuestError(_) => bad("The function answered with an error code."),
         Outcome::ResponseTooLarge => bad("The function's answer is larger than allowed."),
         Outcome::Timeout { .. } => (StatusCode::GATEWAY_TIMEOUT, "The function took longer than it may."),
+        Outcome::Overloaded => {
+            (StatusCode::SERVICE_UNAVAILABLE, "The server had no time left for the function.")
+        }
+        Outcome::BadRequest => (StatusCode::BAD_REQUEST, "The body of the request broke off or is not HTTP."),
         Outcome::PayloadTooLarge => TOO_LARGE,
         // Nobody is there to read either of these.
         Outcome::ClientGone | Outcome::Completed => bad("The request has ended."),

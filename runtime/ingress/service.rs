@@ -203,13 +203,12 @@ impl Calling<'_> {
         };
         let ask = |meter: &Arc<Meter>| Request::from_parts(parts, body(meter));
         let lease = Lease::new(&desk.shelf, program, (taken, terms), ask);
-        let deadline = visit.phases.began + live.limits.wall_ms * 1_000_000;
-        let flight = Flight::new(lease, deadline);
+        let flight = Flight::new(lease, visit.phases.began, live.limits.wall_ms * 1_000_000);
         visit.flight = Some(flight.clone());
         match invoke(desk, (&flight, visit), live, headless).await {
             Ok(response) => Ok((response, flight)),
             Err(NoHead::Rejected(rejection)) => Err((rejection.into(), None)),
-            Err(NoHead::Failed(outcome)) => Err((Failure::Failed(outcome), Some(flight))),
+            Err(NoHead::Failed(outcome)) => Err((Failure::Failed(flight.judge(&outcome)), Some(flight))),
         }
     }
 }
@@ -382,6 +381,7 @@ impl Teller for Tell {
 
     fn broken(&self, error: &hyper::Error) -> Self::Error {
         tracing::debug!(%error, "a request's body broke off");
+        self.0.body_breaks();
         wasmtime_wasi_http::Error::ConnectionTerminated
     }
 }

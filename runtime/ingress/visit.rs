@@ -109,7 +109,8 @@ impl Visit {
         }
         let head_ns = now_ns();
         self.head_ns.set(head_ns);
-        let laps = self.phases.laps(flight.map_or(0, Flight::spawned_at_ns), head_ns);
+        let guest = flight.map(Flight::guest_times).unwrap_or_default();
+        let laps = self.phases.laps(guest, head_ns);
         let start = flight.map(Flight::start);
         times.record(start, &laps);
         if self.tells_times()
@@ -155,7 +156,8 @@ impl Visit {
         recorder::account(self, permit, outcome, (flight, used));
         let Permit { route, live, .. } = permit;
         if let Some(flight) = flight.filter(|flight| !flight.weighed.get()) {
-            let cut_off = matches!(outcome, Outcome::ClientGone | Outcome::Timeout { .. });
+            let cut_off =
+                matches!(outcome, Outcome::ClientGone | Outcome::Timeout { .. } | Outcome::Overloaded);
             let how = (flight.began_heavy, cut_off && !self.streams);
             live.weigh(cpu_ns, how, || route.shared.ledger.totals().invocations());
         }

@@ -61,14 +61,18 @@ pub enum Outcome {
     },
     /// A growth was refused and the guest ended in a trap, or it could not even start.
     MemoryLimit,
-    /// As [`Outcome::MemoryLimit`], but it was the server that had no memory left.
+    /// As [`Outcome::MemoryLimit`], but it was the server that had no memory left for its tenant.
     MemoryShort,
+    /// Wall-clock time ran out, most of which the guest had waited for its turn among heavy calls.
+    Overloaded,
     /// The guest returned without an answer.
     NoResponse,
     /// The guest's head or framing is not HTTP; the text says what.
     BadResponse(String),
     /// The guest returned an error code instead of an answer.
     GuestError(String),
+    /// The request's body broke off or is not HTTP, and the guest did not get over it.
+    BadRequest,
     /// More request body than allowed.
     PayloadTooLarge,
     /// More response body than allowed.
@@ -94,9 +98,11 @@ impl Outcome {
             Self::Timeout { client: true } => row("timeout", Client),
             Self::MemoryLimit => row("memory_limit", Function),
             Self::MemoryShort => Row { retry_ms: A_MOMENT, ..row("memory_short", Host) },
+            Self::Overloaded => Row { retry_ms: A_MOMENT, ..row("overloaded", Host) },
             Self::NoResponse => again("no_response", Function),
             Self::BadResponse(_) => again("bad_response", Function),
             Self::GuestError(_) => again("guest_error", Function),
+            Self::BadRequest => row("bad_request", Client),
             Self::PayloadTooLarge => row("payload_too_large", Client),
             Self::ResponseTooLarge => row("response_too_large", Function),
             Self::ClientGone => row("client_gone", Client),
@@ -118,9 +124,12 @@ impl Outcome {
             | Self::BadResponse(text)
             | Self::GuestError(text)
             | Self::HostError(text) => text,
+            Self::Timeout { client: true } => "it waited for its client",
+            Self::Overloaded => "it waited for its turn among heavy calls",
+            Self::BadRequest => "the request's body broke off or is not HTTP",
             Self::Completed
             | Self::CpuLimit
-            | Self::Timeout { .. }
+            | Self::Timeout { client: false }
             | Self::MemoryLimit
             | Self::MemoryShort
             | Self::NoResponse

@@ -15,13 +15,15 @@ pub enum Phase {
     Load,
     /// To have an instance.
     Spawn,
-    /// From there on; of a call that was made twice, all of the first one too.
+    /// To have its turns in the heavy lane, where it was there.
+    Lane,
+    /// The rest; of a call that was made twice, all of the first one too.
     Guest,
 }
 
 impl Phase {
     /// All of them, in order.
-    pub const ALL: [Self; 5] = [Self::Route, Self::Queue, Self::Load, Self::Spawn, Self::Guest];
+    pub const ALL: [Self; 6] = [Self::Route, Self::Queue, Self::Load, Self::Spawn, Self::Lane, Self::Guest];
 
     /// The word in `server-timing`, and the label of the metric.
     #[must_use]
@@ -31,8 +33,28 @@ impl Phase {
             Self::Queue => "queue",
             Self::Load => "load",
             Self::Spawn => "spawn",
+            Self::Lane => "lane",
             Self::Guest => "guest",
         }
+    }
+}
+
+/// What the guest's side knows of its times, in nanoseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GuestTimes {
+    /// When its handler was called, on the clock of [`Marks`]; zero if it was not.
+    pub spawned_ns: u64,
+    /// How long it has waited for its turns in the heavy lane until then.
+    pub first_turns_ns: u64,
+    /// And in all.
+    pub turns_ns: u64,
+}
+
+impl GuestTimes {
+    /// Of one that was spawned then and waited for nothing.
+    #[must_use]
+    pub fn spawned(spawned_ns: u64) -> Self {
+        Self { spawned_ns, ..Self::default() }
     }
 }
 
@@ -97,9 +119,9 @@ impl Laps {
 }
 
 impl Marks {
-    /// Where the time went until `now`. `spawned` is when the guest's handler was called, or zero.
+    /// Where the time went until `now`.
     #[must_use]
-    pub fn laps(&self, spawned: u64, now: u64) -> Laps {
+    pub fn laps(&self, guest: GuestTimes, now: u64) -> Laps {
         let Self { began, routed, load_ns, admitted, again } = *self;
         let or_now = |at: u64| if at == 0 { now } else { at };
         let mut laps = Laps::default();
@@ -116,10 +138,19 @@ impl Marks {
         if admitted == 0 {
             return laps;
         }
-        let spawning = or_now(spawned).saturating_sub(again.max(admitted));
-        laps.put(Phase::Spawn, spawning);
-        if spawned > 0 || again > 0 {
-            laps.put(Phase::Guest, now.saturating_sub(admitted).saturating_sub(spawning));
+        let spawning = or_now(guest.spawned_ns).saturating_sub(again.max(admitted));
+        let called = guest.spawned_ns > 0;
+        let first_turns = if called { guest.first_turns_ns } else { guest.turns_ns }.min(spawning);
+        let mut waiting = first_turns;
+        laps.put(Phase::Spawn, spawning - first_turns);
+        if called || again > 0 {
+            let rest = now.saturating_sub(admitted).saturating_sub(spawning);
+            let turns = guest.turns_ns.saturating_sub(guest.first_turns_ns).min(rest);
+            waiting += turns;
+            laps.put(Phase::Guest, rest - turns);
+        }
+        if waiting > 0 {
+            laps.put(Phase::Lane, waiting);
         }
         laps
     }

@@ -51,15 +51,17 @@ struct Failures {
 pub const GOOD: &str = "ok";
 
 /// Every code of an outcome that is no good one.
-pub const CODES: [&str; 13] = [
+pub const CODES: [&str; 15] = [
     "guest_trap",
     "cpu_limit",
     "timeout",
     "memory_limit",
     "memory_short",
+    "overloaded",
     "no_response",
     "bad_response",
     "guest_error",
+    "bad_request",
     "payload_too_large",
     "response_too_large",
     "client_gone",

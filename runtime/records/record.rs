@@ -73,7 +73,9 @@ pub struct Phases {
     pub load_ns: u64,
     /// To have an instance.
     pub spawn_ns: u64,
-    /// From there to the guest's end.
+    /// To have its turns in the heavy lane, where it was there.
+    pub lane_ns: u64,
+    /// The rest, to the guest's end.
     pub guest_ns: u64,
     /// From the request's head to the answer's; `None` if there was none.
     pub first_byte_ns: Option<u64>,

@@ -47,6 +47,8 @@ fn every_code_of_an_outcome_has_its_place() {
         Outcome::Timeout { client: false },
         Outcome::MemoryLimit,
         Outcome::MemoryShort,
+        Outcome::Overloaded,
+        Outcome::BadRequest,
         Outcome::NoResponse,
         Outcome::BadResponse(text()),
         Outcome::GuestError(text()),

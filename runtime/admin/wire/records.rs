@@ -58,7 +58,9 @@ pub struct Phases {
     pub load: f64,
     /// To have an instance.
     pub spawn: f64,
-    /// From there to the guest's end.
+    /// To have its turns among heavy calls, where it was one.
+    pub lane: f64,
+    /// The rest, to the guest's end.
     pub guest: f64,
     /// From the request's head to the answer's: not one more phase, but the time until then. Absent if there was none.
     pub first_byte: Option<f64>,

@@ -46,7 +46,7 @@ impl HeavyLane {
             }
             Poll::Ready(())
         });
-        let _waits = Waits(self.job(group, Work::Errand(errand), false));
+        let _waits = Waits(self.job(group, (Work::Errand(errand), None), false));
         result.await.ok()
     }
 }

@@ -154,7 +154,7 @@ impl Queue {
 
     pub(super) fn push(&self, job: Arc<Job>) {
         self.busy.fetch_add(1, Ordering::Relaxed);
-        job.since_ns.store(now_ns(), Ordering::Relaxed);
+        job.awaits_turn(now_ns());
         let shift = self.lock().push(job);
         self.ready(shift).notify_one();
     }
@@ -192,13 +192,16 @@ impl Queue {
         while let Some(Taken { job, waste, due_ns }) = self.next(shift) {
             let (began_ns, began_cpu_ns) = (now_ns(), thread_cpu_ns());
             // While this thread was free, and the call was there and to go on.
-            let since_ns = free_ns.max(job.since_ns.load(Ordering::Relaxed)).max(due_ns);
+            let since_ns = free_ns.max(job.has_turn(began_ns)).max(due_ns);
             let waited_ns = began_ns.saturating_sub(since_ns);
             // Nobody wants it any more since it came to its line: that is for the relief.
             let left = shift == Shift::Yielding && job.is_waste();
             let again = left || job.slice(pulse);
             let used_ns = thread_cpu_ns().saturating_sub(began_cpu_ns);
             free_ns = now_ns();
+            if let Some(meter) = &job.meter {
+                meter.was_kept(free_ns.saturating_sub(began_ns).saturating_sub(used_ns));
+            }
             let took_ns = free_ns.saturating_sub(began_ns) + waited_ns.saturating_sub(WAKING_NS);
             let counted = self.counts_pages.load(Ordering::Relaxed).then(|| taken.count()).flatten();
             let before = std::mem::replace(&mut pages, counted);
@@ -210,7 +213,7 @@ impl Queue {
             let crowd = lines.working.div_ceil(self.cores);
             lines.working = lines.working.saturating_sub(1);
             let next = if again {
-                job.since_ns.store(free_ns, Ordering::Relaxed);
+                job.awaits_turn(free_ns);
                 Some(lines.push(job.clone()))
             } else {
                 self.busy.fetch_sub(1, Ordering::Relaxed);

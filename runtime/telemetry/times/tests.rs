@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::model::phase::Marks;
+use crate::model::phase::{GuestTimes, Marks};
 
 fn text(all: &[Arc<Times>]) -> String {
     let mut text = Text::default();
@@ -35,9 +35,9 @@ fn the_labels_are_those_of_the_header_in_order() {
 fn what_threads_recorded_is_added_up() {
     let all = [Arc::new(Times::default()), Arc::new(Times::default())];
     let marks = Marks { began: 0, routed: 1_000, admitted: 3_000, ..Marks::default() };
-    all[0].record(Some(Start::Warm), &marks.laps(5_000, 2_000_000_000));
-    all[1].record(Some(Start::Warm), &marks.laps(5_000, 1_000_000_000));
-    all[1].record(None, &Marks { began: 1, ..Marks::default() }.laps(0, 501));
+    all[0].record(Some(Start::Warm), &marks.laps(GuestTimes::spawned(5_000), 2_000_000_000));
+    all[1].record(Some(Start::Warm), &marks.laps(GuestTimes::spawned(5_000), 1_000_000_000));
+    all[1].record(None, &Marks { began: 1, ..Marks::default() }.laps(GuestTimes::spawned(0), 501));
     assert_eq!(answered(&all), 3);
     let text = text(&all);
     for line in [
