@@ -31,13 +31,15 @@ impl Canary {
 
     /// The component.
     pub fn component(self) -> Vec<u8> {
-        let is_async = if self.is_async {
-            r#"(core module $async (func (export "f") (result i32) unreachable)
+        let is_async = match (self.is_async, self.is_one) {
+            (false, _) => "",
+            (true, false) => {
+                r#"(core module $async (func (export "f") (result i32) unreachable)
                 (func (export "cb") (param i32 i32 i32) (result i32) unreachable))
               (core instance $async (instantiate $async))
               (func $async async (canon lift (core func $async "f") async (callback (func $async "cb"))))"#
-        } else {
-            ""
+            }
+            (true, true) => ASYNC_TYPE,
         };
         // A few words in each page of the kernel, where there are many.
         let step = if self.pages > 100 { 64 * 16 } else { 64 };
@@ -45,26 +47,86 @@ impl Canary {
         if self.is_one {
             end = in_one(&end);
         }
-        for (name, value) in [
-            ("$MINE", (TOP | u64::from(self.tenant)).to_string()),
-            ("$LEFT", (TOP | u64::from(self.leaves)).to_string()),
-            ("$TOP", TOP.to_string()),
-            ("$MASK", MASK.to_string()),
+        let own = [
             ("$PAGES", self.pages.to_string()),
             ("$STEP", step.to_string()),
             ("$PROBE", u8::from(self.probes).to_string()),
             ("$ASYNC", is_async.to_owned()),
-        ] {
-            end = end.replace(name, &value);
-        }
-        let handmade = wat_text("handmade.wat");
-        let (beginning, _) = handmade.split_once("(core module $memory").expect("its first module");
-        let set = r#"(export "[static]response-outparam.set""#;
-        let status = r#"(export "[method]outgoing-response.set-status-code" (func
-          (param "self" (borrow $response)) (param "status-code" u16) (result (result))))"#;
-        let beginning = beginning.replace(set, &format!("{status} {set}"));
-        wat::parse_str(beginning + &end).unwrap_or_else(|error| panic!("{error}"))
+        ];
+        let words = words(self.tenant, self.leaves);
+        assembled(REQUEST, end, words.iter().chain(&own))
     }
+}
+
+/// A guest whose instances can be put back.
+#[derive(Clone, Copy, Debug)]
+pub struct PutBack {
+    /// Its word ends in this; 1 to 65,535.
+    pub tenant: u16,
+    /// The word that it leaves ends in this: the tenant, unless it is to be caught.
+    pub leaves: u16,
+    /// Whether it needs the engine for 0.3.
+    pub is_async: bool,
+    /// Whether it writes to some of its pages only.
+    pub is_sparse: bool,
+    /// Whether it keeps its handles, and so is not put back.
+    pub keeps: bool,
+}
+
+impl PutBack {
+    pub fn of(tenant: u16) -> Self {
+        Self { tenant, leaves: tenant, is_async: false, is_sparse: false, keeps: false }
+    }
+
+    /// The component.
+    pub fn component(self) -> Vec<u8> {
+        let own = [
+            // One page of the kernel in three, or all.
+            ("$STEP", if self.is_sparse { 3 * 4_096 + 8 } else { 64 }.to_string()),
+            ("$KEEP", u8::from(self.keeps).to_string()),
+            ("$ASYNC", if self.is_async { ASYNC_TYPE } else { "" }.to_owned()),
+        ];
+        let words = words(self.tenant, self.leaves);
+        let end = wat_text("canary_put_back.wat.in");
+        assembled(METHOD, end, words.iter().chain(&own))
+    }
+}
+
+/// A type that nothing uses, and that only the engine for 0.3 knows: what has it can be lowered.
+const ASYNC_TYPE: &str = "(type (stream u8))";
+const REQUEST: &str = r#"(export "incoming-request" (type (sub resource)))"#;
+const METHOD: &str = r#"(export "incoming-request" (type $incoming (sub resource)))
+  (type $methods (variant (case "get") (case "head") (case "post") (case "put") (case "delete") (case "connect")
+    (case "options") (case "trace") (case "patch") (case "other" string)))
+  (export "method" (type $method-type (eq $methods)))
+  (export "[method]incoming-request.method" (func (param "self" (borrow $incoming)) (result $method-type)))"#;
+const SET: &str = r#"(export "[static]response-outparam.set""#;
+const STATUS: &str = r#"(export "[method]outgoing-response.set-status-code" (func
+  (param "self" (borrow $response)) (param "status-code" u16) (result (result))))"#;
+
+/// What the texts know of words.
+fn words(tenant: u16, leaves: u16) -> [(&'static str, String); 4] {
+    [
+        ("$MINE", (TOP | u64::from(tenant)).to_string()),
+        ("$LEFT", (TOP | u64::from(leaves)).to_string()),
+        ("$TOP", TOP.to_string()),
+        ("$MASK", MASK.to_string()),
+    ]
+}
+
+/// The beginning of `handmade.wat`, with this in the place of what it says of a request, and this end, filled in.
+fn assembled<'a>(
+    request: &str,
+    mut end: String,
+    values: impl Iterator<Item = &'a (&'a str, String)>,
+) -> Vec<u8> {
+    for (name, value) in values {
+        end = end.replace(name, value);
+    }
+    let handmade = wat_text("handmade.wat");
+    let (beginning, _) = handmade.split_once("(core module $memory").expect("its first module");
+    let beginning = beginning.replace(REQUEST, request).replace(SET, &format!("{STATUS} {SET}"));
+    wat::parse_str(beginning + &end).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// What fills the slot of a shim, as tools write it: the host's function needs the memory of a module that needs the
