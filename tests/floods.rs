@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::support::frames::{
-    self, CONTINUATION, DATA, END_HEADERS, GOAWAY, HEADERS, PING, PRIORITY, PUSH, RESET, SETTINGS, WINDOW,
-    frame,
+    self, CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, PRIORITY, PUSH, RESET,
+    SETTINGS, WINDOW, frame,
 };
 use crate::support::{Config, PATIENCE, Raw, Server, eventually, get, guest};
 
@@ -308,6 +308,40 @@ fn chunks_that_two_readers_could_take_for_two_things_hide_no_request() {
         }
     }
     assert_eq!(server.call("ok").status, 200);
+}
+
+#[test]
+fn trailers_beyond_all_bounds_and_trailers_without_an_end_end_their_connection() {
+    let server = serving(&["read_slowly", "never_read", "echo"]);
+    let many: String = (0..10_000).map(|n| format!("x-{n}: t\r\n")).collect();
+    let giant = format!("x: {}\r\n", "t".repeat(1 << 20));
+    // Who reads the body is told that it broke off, who has begun to answer breaks off, and nobody gets a next request.
+    for (function, expected) in
+        [("read-slowly", (400, true)), ("never-read", (200, true)), ("echo", (200, false))]
+    {
+        let path = format!("/default/{function}/?ms=0");
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nhost: a.test\r\ntransfer-encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n"
+        );
+        let next = "\r\nGET /default/ok/ HTTP/1.1\r\nhost: a.test\r\n\r\n";
+        for trailers in [&many, &giant] {
+            let answers: Vec<_> = while_others_are_served(&server, || {
+                let mut raw = Raw::connect(server.ingress);
+                raw.send(&head).send(trailers).send(next);
+                std::iter::from_fn(|| raw.answer()).map(|answer| (answer.status, answer.whole)).collect()
+            });
+            assert_eq!(answers, [expected], "{function}: {} bytes", trailers.len());
+        }
+        let end = flood(&server, head.as_bytes(), false, |number| format!("y-{number}: t\r\n").into_bytes());
+        assert_eq!(end, End::Cut, "{function}");
+        // Over HTTP/2 they are a head that never ends.
+        let post = frame(HEADERS, END_HEADERS, 1, &frames::head("POST", &path));
+        let begun = [post, frame(DATA, 0, 1, b"x"), frame(HEADERS, END_STREAM, 1, b"")].concat();
+        let field = [&[0, 1, b'x', 100][..], &[b't'; 100]].concat().repeat(100);
+        let more = frame(CONTINUATION, 0, 1, &field);
+        let end = flood(&server, &[frames::opening(&[]), begun].concat(), true, |_| more.clone());
+        assert!(matches!(end, End::Told(CALM) | End::Cut), "{function}: {end:?}");
+    }
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! Every limit of a guest: what goes beyond it ends that call alone, and the next one finds an instance.
 //! Must never need a fast machine: limits are small, and only a hang is too slow.
 
-use crate::support::{Answer, Config, Raw, Server, eventually, get, guest, request, wat};
+use crate::support::guests::wat_text;
+
+use crate::support::{Answer, Config, H2, Raw, Server, eventually, get, guest, request, wat};
 
 /// A server with a neighbour, and with `f` under limits that a test can reach.
 fn serving(wasm: &[u8], manifest: &str) -> Server {
@@ -56,8 +58,31 @@ fn a_loop_of_host_calls_ends_at_its_cpu_limit() {
 }
 
 #[test]
+fn a_guest_that_asks_for_the_time_for_ever_ends_at_its_cpu_limit() {
+    ends(&serving(&guest("clock_loop"), CPU), "", 502, "cpu_limit");
+}
+
+#[test]
+fn strings_that_the_host_reads_for_ever_end_at_the_guests_cpu_limit() {
+    let server = serving(&guest("giant_strings"), CPU);
+    let before = server.memory();
+    ends(&server, "", 502, "cpu_limit");
+    let grown = server.memory().saturating_sub(before);
+    assert!(grown < 100 << 20, "{grown} bytes more");
+}
+
+#[test]
+fn a_destructor_that_loops_ends_at_its_cpu_limit() {
+    ends(&serving(&wat("drop_loop"), CPU), "", 502, "cpu_limit");
+    ends(&serving(&wat("post_return_loop"), CPU), "", 502, "cpu_limit");
+}
+
+#[test]
 fn a_loop_of_long_instructions_ends_at_its_cpu_limit() {
-    ends(&serving(&wat("memory_fill"), CPU), "", 502, "cpu_limit");
+    for name in ["memory_fill", "memory_copy"] {
+        ends(&serving(&wat(name), CPU), "", 502, "cpu_limit");
+    }
+    // Onto what it is read from.
     let tree = spawnpoint::cli::guests::source_tree();
     let fill = std::fs::read_to_string(tree.join("tests/guests/wat/memory_fill.wat")).expect("a guest");
     let copy = fill
@@ -222,7 +247,15 @@ fn memory_wanted_at_once_beyond_the_limit_is_refused_at_deploy() {
 #[test]
 fn tables_end_at_their_limit() {
     ends(&serving(&wat("table_grow"), "{}"), "", 502, "memory_limit");
+    let server = serving(&wat("many_tables"), r#"{"limits": {"cpu_ms": 10000}}"#);
+    let before = server.memory();
+    ends(&server, "", 502, "memory_limit");
+    let grown = server.memory().saturating_sub(before);
+    assert!(grown < 100 << 20, "{grown} bytes more");
     let server = serving(&guest("ok"), "{}");
+    let more =
+        wat_text("many_tables.wat").replace("(table $d 1 funcref)", "(table $d 1 funcref) (table 1 funcref)");
+    is_refused(&server.upload("f", &wat::parse_str(more).expect("a component")), "table");
     is_refused(&server.upload("f", &wat("table_min")), "table");
     assert_eq!(server.call("f").text(), "ok");
 }
@@ -255,6 +288,30 @@ fn fields_of_an_answer_end_at_their_limit() {
         assert!(answer.headers.len() < 20, "{} fields", answer.headers.len());
         all_is_well(&server);
     }
+}
+
+#[test]
+fn trailers_of_an_answer_end_at_their_limit() {
+    let server = serving(&guest("trailer_flood"), r#"{"limits": {"cpu_ms": 10000}}"#);
+    let (before, h2) = (server.memory(), H2::connect(server.ingress));
+    let ask = |query: &str| {
+        let asked = format!("GET /default/f/{query} HTTP/1.1\r\nhost: a.test\r\nte: trailers\r\n\r\n");
+        let one = Raw::connect(server.ingress).send(asked).answer().expect("an answer");
+        let other = h2.get(&format!("http://a.test/default/f/{query}")).expect("an answer");
+        all_is_well(&server);
+        [one, other]
+    };
+    for query in ["", "?bytes=0", "?bytes=100000", "?bytes=10000000"] {
+        for answer in ask(query) {
+            assert_eq!((answer.status, answer.code()), (502, "guest_trap"), "{query}: {}", answer.text());
+        }
+    }
+    for answer in ask("?n=40&bytes=300") {
+        assert_eq!((answer.status, answer.text().as_str()), (200, "40 trailers"));
+        assert_eq!((answer.whole, answer.trailers.len()), (true, 40));
+    }
+    let grown = server.memory().saturating_sub(before);
+    assert!(grown < 100 << 20, "{grown} bytes more");
 }
 
 #[test]
