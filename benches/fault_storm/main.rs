@@ -92,7 +92,8 @@ fn harness(options: &Options) -> Result<ExitCode> {
         std::fs::write(file, serde_json::to_string_pretty(&report)?)?;
     }
     folder.close()?;
-    Ok(if report.problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let failed = !report.problems.is_empty() || (report.is_broken() && !options.report);
+    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 /// Who runs where, and a sentence about it.
@@ -125,7 +126,7 @@ fn places(
         threads,
         connections: options.connections,
         cores: cores.to_vec(),
-        breaker_off: options.breaker_off,
+        breaker_off: options.breaker_off(),
         dir,
     };
     let shape = Shape { connections: options.connections, threads, measured, cpus: load };

@@ -8,6 +8,7 @@ use clap::{Parser, ValueEnum};
 
 /// Measures what traps cost: the function that traps, its neighbour, and the call that comes next.
 #[derive(Clone, Debug, Parser)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag that somebody types")]
 #[command(name = "fault_storm", bin_name = "cargo bench --bench fault_storm --")]
 pub(crate) struct Options {
     /// Rounds; each measures every share of traps once, in a different order [default: 5, with --quick 1]
@@ -37,9 +38,12 @@ pub(crate) struct Options {
     /// Another build of the server, to be compared with this one.
     #[arg(long, value_name = "FILE", default_value = env!("CARGO_BIN_EXE_spawnpoint"), hide_default_value = true)]
     pub(crate) spawnpoint: PathBuf,
-    /// Has the manifests turn the circuit breaker off; for servers that have one.
+    /// Leaves the circuit breaker on, which refuses most of what traps each time; also for servers that have none.
     #[arg(long)]
-    pub(crate) breaker_off: bool,
+    breaker_on: bool,
+    /// Ends well though a bar was broken: for machines that are not calm.
+    #[arg(long)]
+    pub(crate) report: bool,
     /// What cargo adds.
     #[arg(long, hide = true)]
     bench: bool,
@@ -61,6 +65,11 @@ pub(crate) struct Sizes {
 }
 
 impl Options {
+    /// Whether the manifest turns the circuit breaker off.
+    pub(crate) fn breaker_off(&self) -> bool {
+        !self.breaker_on
+    }
+
     pub(crate) fn sizes(&self) -> Result<Sizes> {
         let pick = |asked: Option<usize>, full, quick| asked.unwrap_or(if self.quick { quick } else { full });
         let seconds = self.seconds.unwrap_or(if self.quick { 0.5 } else { 3.0 });

@@ -86,20 +86,42 @@ impl Report {
 
     fn bars(&self, out: &mut String) -> std::fmt::Result {
         writeln!(out, "\n## Bars\n\n| what | measured | bar | met |\n|---|---|---|---|")?;
-        let rate = self
-            .row(Some(100))
+        let disturbed = if self.is_disturbed() { ", DISTURBED: somebody else used the machine" } else { "" };
+        let what = format!("100 % traps, of the rate without{disturbed}");
+        line(out, &what, self.rate(), ("at least", BAR), self.is_rate_met())?;
+        let next = "p50 of the call after a trap, of a cold one";
+        line(out, next, self.next(), ("below", 1.0), self.is_next_met())
+    }
+
+    /// Whether a bar was measured and not met.
+    pub(crate) fn is_broken(&self) -> bool {
+        [self.is_rate_met(), self.is_next_met()].contains(&Some(false))
+    }
+
+    /// The rate of traps only, of that without any.
+    fn rate(&self) -> Option<f64> {
+        self.row(Some(100))
             .zip(self.row(Some(0)))
             .filter(|(all, none)| all.errors() + none.errors() == 0)
-            .map(|(all, none)| all.over(none, |round| round.storm.rps()));
-        let disturbed = self.rows.iter().any(|row| row.median(|round| round.other_cores) > OTHERS);
-        let what = if disturbed { ", DISTURBED: somebody else used the machine" } else { "" };
-        let what = format!("100 % traps, of the rate without{what}");
-        let met = rate.filter(|_| !self.quick && !disturbed).map(|rate| rate >= BAR);
-        line(out, &what, rate, ("at least", BAR), met)?;
+            .map(|(all, none)| all.over(none, |round| round.storm.rps()))
+    }
+
+    fn is_rate_met(&self) -> Option<bool> {
+        self.rate().filter(|_| !self.quick && !self.is_disturbed()).map(|rate| rate >= BAR)
+    }
+
+    /// The call after a trap, of a cold one.
+    fn next(&self) -> Option<f64> {
         let p50 = |name| self.singles.iter().find(|single| single.name == name).map(|single| single.us.p50);
-        let next = p50(AFTER).zip(p50(COLD)).map(|(after, cold)| after / cold.max(1e-9));
-        let met = next.filter(|_| !self.quick).map(|next| next < 1.0);
-        line(out, "p50 of the call after a trap, of a cold one", next, ("below", 1.0), met)
+        p50(AFTER).zip(p50(COLD)).map(|(after, cold)| after / cold.max(1e-9))
+    }
+
+    fn is_next_met(&self) -> Option<bool> {
+        self.next().filter(|_| !self.quick).map(|next| next < 1.0)
+    }
+
+    fn is_disturbed(&self) -> bool {
+        self.rows.iter().any(|row| row.median(|round| round.other_cores) > OTHERS)
     }
 }
 

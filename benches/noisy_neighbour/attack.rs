@@ -20,6 +20,7 @@ use tokio::task::LocalSet;
 
 use crate::abuses::{Abuse, Way};
 use crate::bombs;
+use crate::floods::Flood;
 use crate::open_loop::Priority;
 use crate::process;
 use crate::wasm::{self, salted};
@@ -161,6 +162,11 @@ async fn client(what: Arc<What>, index: usize, account: Rc<Account>) {
             tokio::time::sleep(PAUSE).await;
             continue;
         };
+        if let Way::Flood(flood) = what.way {
+            what.flood(flood, &mut open, &account).await;
+            tokio::time::sleep(PAUSE).await;
+            continue;
+        }
         let published = publishes.then(|| what.publish((index, turn)));
         turn += 1;
         // A server that answers early may stop reading: its answer says more than the error does.
@@ -198,6 +204,20 @@ impl What {
         .into_bytes();
         bytes.extend_from_slice(&wasm);
         bytes
+    }
+
+    /// Floods one connection until the server ends it.
+    async fn flood(&self, flood: Flood, wire: &mut Wire, account: &Account) {
+        for number in 0.. {
+            let (goes_on, statuses) = wire.exchange(&flood.piece(&self.target.function, number)).await;
+            for status in statuses {
+                account.count(&status);
+            }
+            account.count(if goes_on { "flooded" } else { "ended" });
+            if !goes_on {
+                return;
+            }
+        }
     }
 
     fn slowloris(&self, stop: &AtomicBool) -> Tally {

@@ -14,6 +14,7 @@ mod support;
 mod abuses;
 mod attack;
 mod bombs;
+mod floods;
 mod options;
 mod report;
 mod siege;
@@ -69,7 +70,7 @@ fn harness(options: &Options) -> Result<ExitCode> {
         threads: 2,
         connections: options.connections,
         cores: cores.clone(),
-        breaker_off: options.breaker_off,
+        breaker_off: !options.breaker_on,
         dir: folder.path().to_owned(),
     };
     let pinning =
@@ -111,7 +112,8 @@ fn harness(options: &Options) -> Result<ExitCode> {
         std::fs::write(file, serde_json::to_string_pretty(&report)?)?;
     }
     folder.close()?;
-    Ok(if report.problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let failed = !report.problems.is_empty() || (report.is_broken() && !options.report);
+    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 /// Every abuse in every round, into the report.

@@ -46,9 +46,12 @@ pub(crate) struct Options {
     /// Another build of the server, to be compared with this one.
     #[arg(long, value_name = "FILE", default_value = env!("CARGO_BIN_EXE_spawnpoint"), hide_default_value = true)]
     pub(crate) spawnpoint: PathBuf,
-    /// Has the manifests turn the circuit breaker off; for servers that have one.
+    /// Leaves the abuser's circuit breaker on, which refuses most of what fails each time; also for servers that have none.
     #[arg(long)]
-    pub(crate) breaker_off: bool,
+    pub(crate) breaker_on: bool,
+    /// Ends well though a bar was broken: for machines that are not calm.
+    #[arg(long)]
+    pub(crate) report: bool,
     /// Lists the abuses and ends.
     #[arg(long)]
     pub(crate) list: bool,

@@ -25,6 +25,8 @@ pub(crate) enum Ended {
 
 /// What a connection is waited for.
 const LIMIT: Duration = Duration::from_secs(1);
+/// How long a flood waits for more of what the server says before it goes on.
+const MOMENT: Duration = Duration::from_millis(5);
 /// What is written at once. A kernel that preempts nobody within a system call would copy all eight megabytes of a body, and
 /// receive them on the other side, before it lets anybody else on that core: which a client elsewhere does not do to a server.
 const PIECE: usize = 16 << 10;
@@ -44,6 +46,30 @@ impl Wire {
             self.socket.write_all(piece).await?;
         }
         Ok(())
+    }
+
+    /// Writes all of it and reads what comes meanwhile, and for a moment longer. Returns whether the server goes on, and the
+    /// statuses of HTTP/1.1 that were seen.
+    pub(crate) async fn exchange(&mut self, bytes: &[u8]) -> (bool, Vec<String>) {
+        let (mut read, mut write) = self.socket.split();
+        let (mut came, mut buffer) = (vec![], vec![0; PIECE]);
+        let mut written = 0;
+        let goes_on = loop {
+            let rest = &bytes[written..];
+            let more = &rest[..rest.len().min(PIECE)];
+            tokio::select! {
+                done = write.write(more), if !more.is_empty() => match done {
+                    Ok(1..) => written += done.unwrap_or(0),
+                    _ => break false,
+                },
+                got = read.read(&mut buffer) => match got {
+                    Ok(length @ 1..) => came.extend_from_slice(&buffer[..length]),
+                    _ => break false,
+                },
+                () = tokio::time::sleep(MOMENT), if more.is_empty() => break true,
+            }
+        };
+        (goes_on, statuses(&came))
     }
 
     /// Reads an answer to its end, and forgets its body.
@@ -80,6 +106,13 @@ impl Wire {
     async fn read(&mut self) -> usize {
         self.socket.read(&mut self.buffer).await.unwrap_or(0)
     }
+}
+
+/// The statuses of all heads in what came.
+fn statuses(came: &[u8]) -> Vec<String> {
+    let begin = b"HTTP/1.1 ";
+    let heads = came.windows(begin.len() + 3).filter(|window| window.starts_with(begin));
+    heads.map(|window| String::from_utf8_lossy(&window[begin.len()..]).into_owned()).collect()
 }
 
 /// What a head says, whether it is the last answer, and how much of its body is still to come, if it says so.
