@@ -4,6 +4,7 @@
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
+use crate::support::cli::Cli;
 use crate::support::{Answer, Config, Raw, Server, eventually, get, guest};
 
 /// Opens for a quarter of a second at first and for two at most.
@@ -56,9 +57,37 @@ fn ten_failures_in_a_row_open_it_and_it_heals_by_itself() {
     }
     open(&server);
     assert_eq!(get(server.ingress, "/neighbour/ok/").text(), "ok");
+    // The last of them is the one that opened it, and no other.
+    let newest = Cli::at(&server, &["failures", "f", "--json"]).ok().json();
+    let of = |key: &str| {
+        newest["failures"]
+            .as_array()
+            .expect("a list")
+            .iter()
+            .map(|each| each[key].clone())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!((&of("breaker")[0], &of("breaker_ms")[0]), (&"opened".into(), &250.into()), "{newest}");
+    assert!(of("breaker")[1..].iter().all(serde_json::Value::is_null), "{newest}");
+    let id = of("request_id")[0].as_str().expect("an id").to_owned();
+    let said = Cli::at(&server, &["explain", &id]).ok();
+    assert!(
+        said.out.contains("one failure too many: the version's breaker opened for 250 ms"),
+        "{}",
+        said.out
+    );
     // Tried again with a request that goes well.
-    eventually("it heals", || server.call("f").status == 200);
+    let mut healed = String::new();
+    eventually("it heals", || {
+        let answer = server.call("f");
+        answer.header("x-request-id").clone_into(&mut healed);
+        answer.status == 200
+    });
     assert_eq!(state(&server), "closed");
+    // Recorded, whatever the sample of good calls is.
+    let said = Cli::at(&server, &["explain", &healed]).ok();
+    assert!(said.out.contains("the breaker's probe and went well"), "{}", said.out);
+    eventually("the log says so", || server.log().contains("left alone no more"));
     assert_eq!(server.metric("spawnpoint_breaker_openings_total", "function=\"f\""), 1.0);
     assert_eq!(server.metric("spawnpoint_breaker_openings_total", "tenant=\"neighbour\""), 0.0);
     assert!(server.metric("spawnpoint_requests_rejected_total", "code=\"breaker_open\"") >= 1.0);
@@ -195,7 +224,7 @@ fn a_manifest_can_do_without_and_so_can_an_operator() {
 fn a_new_version_starts_closed_and_the_list_says_how_each_stands() {
     let server = serving(Config::default(), "{}");
     open(&server);
-    let list = crate::support::cli::Cli::at(&server, &["list"]).ok();
+    let list = Cli::at(&server, &["list"]).ok();
     assert!(list.out.contains("breaker open"), "{}", list.out);
     let shown = server.admin("GET", "/v1/tenants/default/functions/f", &[], &[]).json();
     assert_eq!(shown["breaker"]["state"], "open");
@@ -206,7 +235,7 @@ fn a_new_version_starts_closed_and_the_list_says_how_each_stands() {
     server.deploy_with("f", &guest("ok"), "{}");
     assert_eq!(server.call("f").text(), "ok");
     assert_eq!(state(&server), "closed");
-    let list = crate::support::cli::Cli::at(&server, &["list"]).ok();
+    let list = Cli::at(&server, &["list"]).ok();
     assert!(!list.out.contains("breaker open"), "{}", list.out);
 }
 

@@ -1,5 +1,7 @@
 //! What `/metrics` names: functions and tenants that are there, and no others.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::support::{Config, Server, eventually, get, guest, request};
 
 /// Every line that is a sample, without its value, in order.
@@ -64,6 +66,36 @@ fn a_refusal_is_counted_with_its_function_where_it_reached_one() {
         ]
     );
     assert_eq!(server.metric("spawnpoint_requests_rejected_total", "code=\"no_route\""), 1.0);
+}
+
+#[test]
+fn the_document_lists_every_metric_with_its_kind_and_its_labels_and_no_other() {
+    let server = Server::start();
+    server.deploy_with("f", &guest("unreachable"), r#"{"limits": {"request_body_bytes": 10}}"#);
+    assert_eq!(server.call("f").code(), "guest_trap");
+    assert_eq!(request(server.ingress, "POST", "/default/f/", &[], &[0; 11]).code(), "payload_too_large");
+    let text = get(server.admin, "/metrics").text();
+    let mut shown: BTreeMap<String, (String, BTreeSet<String>)> = BTreeMap::new();
+    for line in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
+        let (name, kind) = line.split_once(' ').expect("a name and a kind");
+        shown.insert(name.to_owned(), (kind.to_owned(), BTreeSet::new()));
+    }
+    for line in series(&server) {
+        let (name, labels) = line.split_once('{').unwrap_or((&line, ""));
+        let base = ["_bucket", "_sum", "_count"].into_iter().find_map(|end| name.strip_suffix(end));
+        let name = base.filter(|base| shown.contains_key(*base)).unwrap_or(name);
+        let names = labels.trim_end_matches('}').split(',').filter_map(|label| label.split('=').next());
+        let of = &mut shown.get_mut(name).expect("a described metric").1;
+        of.extend(names.filter(|label| !label.is_empty() && *label != "le").map(str::to_owned));
+    }
+    let mut listed = BTreeMap::new();
+    for line in include_str!("../docs/metrics.md").lines().filter(|line| line.starts_with("| `spawnpoint_")) {
+        let cells: Vec<_> = line.split('|').map(|cell| cell.trim().replace('`', "")).collect();
+        let labels = cells[3].split(", ").filter(|label| !label.is_empty()).map(str::to_owned).collect();
+        assert!(cells[4].len() > 2 && cells[5].len() > 10, "a unit and a meaning: {line}");
+        assert!(listed.insert(cells[1].clone(), (cells[2].clone(), labels)).is_none(), "twice: {line}");
+    }
+    assert_eq!(listed, shown);
 }
 
 #[test]

@@ -1,6 +1,9 @@
 //! A call that failed may be answered by another instance, where its function asks for that and nobody can tell.
 //! Must never need luck: the guest fails the first time, and knows the second one.
 
+use serde_json::Value;
+
+use crate::support::cli::Cli;
 use crate::support::{Config, Server, eventually, get, guest, request};
 
 const RETRY: &str =
@@ -24,8 +27,53 @@ fn a_call_that_failed_is_answered_by_another_instance() {
     assert_eq!(answer.header("x-spawnpoint-retries"), "1");
     // What failed is counted and kept all the same.
     eventually("the failure is counted", || server.failed("guest_trap") == 1.0);
-    let record = server.admin("GET", &format!("/v1/invocations/{}", answer.header("x-request-id")), &[], b"");
+    let (first, said) = failed_attempt(&server, &answer);
+    assert_eq!(
+        (&first["code"], &first["attempt"], &first["retried"]),
+        (&"guest_trap".into(), &1.into(), &"ok".into()),
+        "{first}"
+    );
+    assert!(said.contains("a second one, on a fresh instance, went well"), "{said}");
+    let list = Cli::at(&server, &["failures", "f"]).ok();
+    assert!(list.out.contains("1, then ok"), "{}", list.out);
+}
+
+/// The record of the first attempt at a call, and what a person is told of the call.
+#[track_caller]
+fn failed_attempt(server: &Server, answer: &crate::support::Answer) -> (Value, String) {
+    let id = answer.header("x-request-id");
+    let record = server.admin("GET", &format!("/v1/invocations/{id}"), &[], b"");
     assert_eq!(record.status, 200, "{}", record.text());
+    let last = record.json();
+    let said = Cli::at(server, &["explain", id]).ok().out;
+    // A good call may be one of the sample, and is then the last attempt of which there is a record.
+    let first = if last["attempt"] == 1 { last } else { last["earlier"].clone() };
+    (first, said)
+}
+
+#[test]
+fn a_call_that_failed_twice_says_so_in_its_answer_and_its_records() {
+    let server = serving(RETRY);
+    let answer = ask(&server, "GET", "?fails=always", b"");
+    assert_eq!((answer.status, answer.code()), (502, "guest_trap"));
+    assert_eq!(answer.header("x-spawnpoint-retries"), "1");
+    let (first, said) = failed_attempt(&server, &answer);
+    assert_eq!((&first["code"], &first["retried"]), (&"guest_trap".into(), &"guest_trap".into()), "{first}");
+    assert!(
+        said.contains("It was the second attempt at the call: the first one ended as guest_trap."),
+        "{said}"
+    );
+    assert!(said.contains("the second one ended as guest_trap, which the caller was answered"), "{said}");
+    let list = server.admin("GET", &format!("{}/failures", Server::path("f")), &[], b"").json();
+    let attempts: Vec<_> =
+        list["failures"].as_array().expect("a list").iter().map(|each| each["attempt"].clone()).collect();
+    assert_eq!(attempts, [2, 1], "{list}");
+    // One that is asked once says nothing of it.
+    let once = ask(&server, "POST", "?fails=always", b"");
+    assert_eq!(once.header("x-spawnpoint-retries"), "");
+    let (only, said) = failed_attempt(&server, &once);
+    assert_eq!((&only["attempt"], &only["retried"]), (&1.into(), &Value::Null), "{only}");
+    assert!(!said.contains("attempt"), "{said}");
 }
 
 #[test]

@@ -16,6 +16,7 @@ use super::state::Admin;
 use super::wire::{Failures, Invocation, Phases, Problem};
 use crate::deploy::places::Known;
 use crate::host::logs::harmless;
+use crate::model::breaker::Effect;
 use crate::model::frame::Frame;
 use crate::model::outcome::Start;
 use crate::model::request_id::{NoRequestId, RequestId};
@@ -94,7 +95,8 @@ pub(super) async fn list(
 
 /// Read the record of one call
 ///
-/// There is one of every recent failure, and of a sample of the calls that went well.
+/// There is one of every recent failure, and of a sample of the calls that went well. Of a call that was tried again it is the last
+/// attempt that left one, with the one before it.
 #[utoipa::path(
     get,
     path = "/v1/invocations/{request_id}",
@@ -111,15 +113,17 @@ pub(super) async fn get(
     RequestPath(id): RequestPath,
 ) -> Result<Json<Invocation>, Refusal> {
     let found = admin.deployer.table().records.find(id);
-    let record = found.ok_or_else(|| {
+    let places = places(&admin, &found).await;
+    let attempts = found.iter().rev().map(|record| shown(record, &places));
+    let last = attempts.reduce(|earlier, last| Invocation { earlier: Some(Box::new(earlier)), ..last });
+    let last = last.ok_or_else(|| {
         let detail = format!(
             "nothing is recorded of request `{id}`: kept are the newest failures of each function and code, and a sample of \
              the calls that went well, since this server started; a request that was rejected ran no function"
         );
         Refusal::new(Code::NoSuchRecord, detail)
     })?;
-    let places = places(&admin, std::slice::from_ref(&record)).await;
-    Ok(Json(shown(&record, &places)))
+    Ok(Json(last))
 }
 
 /// `/v1/invocations/{request_id}`.
@@ -159,6 +163,11 @@ fn shown(record: &Record, places: &Known) -> Invocation {
         version: record.version,
         at_ms: record.at_ms,
         code: record.code.to_owned(),
+        attempt: record.attempt,
+        retried: record.retried.map(str::to_owned),
+        earlier: None,
+        breaker: record.breaker.map(Effect::as_str).map(str::to_owned),
+        breaker_ms: record.breaker.and_then(Effect::open_ms),
         detail: harmless(record.detail.as_bytes()),
         start: record.start.map(Start::as_str).map(str::to_owned),
         limit_key: limit.map(|limit| limit.key.to_owned()),

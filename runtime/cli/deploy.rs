@@ -26,7 +26,7 @@ pub struct DeployArgs {
     name: Option<FunctionName>,
     #[command(flatten)]
     owner: Owner,
-    /// Limits, variables and reuse (.toml or .json)
+    /// Limits, variables, reuse, breaker, retry and server timing, each of which may be left out (.toml or .json)
     #[arg(short, long, value_name = "FILE")]
     manifest: Option<PathBuf>,
     #[command(flatten)]

@@ -38,7 +38,10 @@ pub(super) fn told(of: &Invocation) -> String {
     // Writing to a string does not fail.
     let _ =
         writeln!(text, "{}  {tenant}/{function} version {version}, {} ago", of.code, print::age(of.at_ms));
-    let _ = writeln!(text, "{}{}\n", what(&of.code), measure(of));
+    let _ = writeln!(text, "{}{}", what(&of.code), measure(of));
+    text.push_str(&attempts(of));
+    text.push_str(&breaker(of));
+    text.push('\n');
     if let Some(advice) = advice(of) {
         let _ = writeln!(text, "what to do  {advice}");
     }
@@ -52,6 +55,7 @@ pub(super) fn told(of: &Invocation) -> String {
     );
     match p.first_byte {
         Some(ms) => drop(writeln!(text, "; first byte after {ms:.3} ms")),
+        None if of.retried.is_some() => text.push_str("; this attempt answered no byte\n"),
         None => text.push_str("; no byte was answered\n"),
     }
     let _ = writeln!(text, "memory      {} at most", print::size(of.peak_memory_bytes));
@@ -72,7 +76,49 @@ pub(super) fn told(of: &Invocation) -> String {
         );
     }
     listed(&mut text, "its last lines", of.log.iter().enumerate());
+    if let Some(earlier) = &of.earlier {
+        let _ = write!(text, "\nthe attempt before it:\n\n{}", told(earlier));
+    }
     text
+}
+
+/// What came before and after it, if it was not the only attempt.
+fn attempts(of: &Invocation) -> String {
+    let mut text = String::new();
+    if of.attempt > 1 {
+        let how = of
+            .earlier
+            .as_ref()
+            .map_or_else(|| "failed".to_owned(), |earlier| format!("ended as {}", earlier.code));
+        let _ = writeln!(text, "It was the second attempt at the call: the first one {how}.");
+    }
+    match of.retried.as_deref() {
+        None => {}
+        Some("ok") => {
+            text.push_str("It was the first attempt: a second one, on a fresh instance, went well, and the caller got its answer.\n");
+        }
+        Some(code) => {
+            let _ = writeln!(
+                text,
+                "It was the first attempt: the second one ended as {code}, which the caller was answered."
+            );
+        }
+    }
+    text
+}
+
+/// What it did to its version's breaker.
+fn breaker(of: &Invocation) -> String {
+    let long = of.breaker_ms.map_or_else(String::new, |ms| format!(" for {ms} ms"));
+    match of.breaker.as_deref() {
+        Some("opened") => format!("It was one failure too many: the version's breaker opened{long}.\n"),
+        Some("stays_open") => {
+            format!("It was the breaker's probe and failed: the breaker stays open{long}.\n")
+        }
+        Some("healed") => "It was the breaker's probe and went well: the breaker closed.\n".to_owned(),
+        Some(_) => "It was the breaker's probe, and says nothing about the version.\n".to_owned(),
+        None => String::new(),
+    }
 }
 
 fn listed<'a>(text: &mut String, head: &str, lines: impl ExactSizeIterator<Item = (usize, &'a String)>) {

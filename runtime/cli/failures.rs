@@ -66,7 +66,7 @@ pub(super) async fn run(args: FailuresArgs) -> anyhow::Result<ExitCode> {
     }
     let rows = found.failures.iter().map(row);
     print::table(
-        &["CODE", "AGE", "REQUEST", "VERSION", "CPU ms", "WALL ms", "MEMORY", "WHERE"],
+        &["CODE", "AGE", "REQUEST", "ATTEMPT", "VERSION", "CPU ms", "WALL ms", "MEMORY", "WHERE"],
         rows.collect(),
     )?;
     let counts = found.counts.iter().map(|(code, count)| format!("{code} {count}"));
@@ -81,6 +81,7 @@ fn row(each: &Invocation) -> Vec<String> {
         each.code.clone(),
         print::age(each.at_ms),
         each.request_id.clone(),
+        each.retried.as_ref().map_or_else(|| each.attempt.to_string(), |code| format!("1, then {code}")),
         each.version.to_string(),
         format!("{:.1}", each.cpu_ms),
         format!("{:.1}", each.wall_ms),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::deploy::live::Live;
 use crate::deploy::table::Route;
 use crate::host::meter::now_ns;
-use crate::model::breaker::Pass;
+use crate::model::breaker::{Effect, Pass, Phase};
 use crate::model::outcome::{Blame, Outcome, Rejection};
 
 /// The right to run a guest of one function, counted until it is dropped.
@@ -99,22 +99,56 @@ impl Permit {
         Ok(())
     }
 
-    /// Tells the breaker how the guest ended.
-    pub fn report(&mut self, outcome: &Outcome) {
+    /// Tells the breaker how the guest ended. Returns what that did to it, if anything.
+    pub fn report(&mut self, outcome: &Outcome) -> Option<Effect> {
         let fuse = &self.live.fuse;
         let well = match outcome.row().blame {
-            Blame::Nobody if !self.probe => return fuse.went_well(now_ns),
+            Blame::Nobody if !self.probe => {
+                fuse.went_well(now_ns);
+                return None;
+            }
             Blame::Nobody => Some(true),
             Blame::Function => Some(false),
             Blame::Client | Blame::Host => None,
         };
         let now = now_ns();
-        if std::mem::take(&mut self.probe) {
+        let for_ms = || match fuse.phase() {
+            Phase::Open { until_ms } => until_ms.saturating_sub(now / 1_000_000),
+            Phase::Closed | Phase::Probing { .. } => 0,
+        };
+        let effect = if std::mem::take(&mut self.probe) {
             fuse.probed(now, well);
+            match well {
+                Some(true) => Effect::Healed,
+                Some(false) => Effect::StaysOpen { for_ms: for_ms() },
+                None => Effect::Undecided,
+            }
         } else if well == Some(false) && fuse.failed(now) {
-            let route = &self.route;
-            route.shared.breaker_opened();
-            tracing::warn!(tenant = %route.tenant, function = %route.function, version = %self.live.number, "fails too often: left alone for a while");
+            self.route.shared.breaker_opened();
+            Effect::Opened { for_ms: for_ms() }
+        } else {
+            return None;
+        };
+        self.log(effect);
+        Some(effect)
+    }
+
+    fn log(&self, effect: Effect) {
+        let (route, version) = (&self.route, self.live.number);
+        let (tenant, function) = (&route.tenant, &route.function);
+        match effect {
+            Effect::Opened { for_ms } => {
+                tracing::warn!(%tenant, %function, %version, for_ms, "fails too often: left alone");
+            }
+            Effect::StaysOpen { for_ms } => {
+                tracing::warn!(%tenant, %function, %version, for_ms, "failed when it was tried again: left alone for longer");
+            }
+            Effect::Healed => {
+                tracing::info!(%tenant, %function, %version, "is well when it is tried again: left alone no more");
+            }
+            Effect::Undecided => {
+                tracing::debug!(%tenant, %function, %version, "was tried again, which says nothing about it");
+            }
         }
     }
 }

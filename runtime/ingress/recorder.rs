@@ -1,22 +1,24 @@
-//! What a call leaves behind: its use in its function's ledger, and a record if it failed or is one of the sample.
+//! What a call leaves behind: its use in its function's ledger, and a record if it failed, decided about its breaker, or is one
+//! of the sample.
 //! Must never allocate or lock for a call that leaves no record, nor show any of this to the public.
 
 use super::admit::Permit;
 use super::flight::Flight;
 use super::visit::Visit;
 use crate::host::meter::{Used, now_ns};
+use crate::model::breaker::Effect;
 use crate::model::limits::Limits;
 use crate::model::outcome::Outcome;
 use crate::model::phase::Phase;
 use crate::records::{self, Phases, Record, Spent, Use};
 
-/// Counts a call that ended, and records it if it is to be.
+/// Counts a call that ended. Gives its record if it is to leave one.
 pub(super) fn account(
     visit: &Visit,
     permit: &Permit,
-    outcome: &Outcome,
+    (outcome, breaker): (&Outcome, Option<Effect>),
     (flight, used): (Option<&Flight>, Used),
-) {
+) -> Option<Record> {
     let ledger = &permit.route.shared.ledger;
     let ended_ns = match visit.head_ns.get() {
         // A whole answer ends where its head is made, without another look at the clock.
@@ -28,28 +30,31 @@ pub(super) fn account(
         Outcome::Completed => ledger.good(used.cpu_ns, wall_ns, ended_ns),
         failure => ledger.failed(failure.code(), used.cpu_ns, wall_ns, ended_ns),
     };
-    if !leaves_record {
-        return;
+    if !leaves_record && breaker.is_none() {
+        return None;
     }
     let (log, backtrace) = flight.map(Flight::take_notes).unwrap_or_default().into_parts();
     let spent = Spent { cpu_ns: used.cpu_ns, wall_ns, peak_memory_bytes: used.memory_peak };
     let answer_bytes = flight.map_or(0, |flight| flight.answer_bytes.get());
-    ledger.keep(Record {
+    Some(Record {
         id: visit.id,
         tenant: permit.route.tenant.clone(),
         function: permit.route.function.clone(),
         version: permit.live.number,
         digest: permit.live.digest,
         at_ms: records::unix_ms(),
+        attempt: visit.attempt(),
+        retried: None,
         code: outcome.code(),
         detail: outcome.detail().to_owned(),
         start: flight.map(Flight::start),
+        breaker,
         limit: limit(outcome, &permit.live.limits, &used, (wall_ns, answer_bytes)),
         spent,
         phases: phases(visit, &used, ended_ns),
         backtrace,
         log,
-    });
+    })
 }
 
 /// Which limit ended the call, and how much of it was used or asked for.

@@ -19,8 +19,6 @@ use crate::net::body::Bounded;
 
 /// Tells a guest that it is the second one to be asked. From outside it is stripped like all that are the platform's.
 const ATTEMPT: HeaderName = HeaderName::from_static("x-spawnpoint-attempt");
-/// Tells a client that its answer took two.
-const RETRIES: HeaderName = HeaderName::from_static("x-spawnpoint-retries");
 
 /// Whether a request with this method may be made twice (RFC 9110, 9.2.2).
 pub(super) fn may_be_repeated(method: &Method) -> bool {
@@ -75,9 +73,5 @@ pub(super) async fn twice(
     visit.fails_once(&outcome, flight.as_deref());
     metrics::counter!("spawnpoint_retries_total").increment(1);
     again.headers.insert(ATTEMPT, HeaderValue::from_static("2"));
-    let mut answer = call.once(visit, taken, again, kept(bytes)).await;
-    if let Ok((response, _)) = &mut answer {
-        response.headers_mut().insert(RETRIES, HeaderValue::from_static("1"));
-    }
-    answer
+    call.once(visit, taken, again, kept(bytes)).await
 }

@@ -17,12 +17,15 @@ use crate::model::outcome::{Loud, Outcome, Rejection, Row};
 use crate::model::phase::Marks;
 use crate::model::request_id::RequestId;
 use crate::net::socket::Link;
+use crate::records::Record;
 use crate::telemetry::rejected::Rejected;
 use crate::telemetry::times::Times;
 
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 const START: HeaderName = HeaderName::from_static("x-spawnpoint-start");
 const VERSION: HeaderName = HeaderName::from_static("x-spawnpoint-version");
+/// Tells a client that its answer, whatever it is, took two attempts.
+const RETRIES: HeaderName = HeaderName::from_static("x-spawnpoint-retries");
 
 /// Makes request ids: node and worker first, then a number that one thread never gives twice.
 pub struct Ids {
@@ -65,6 +68,14 @@ pub struct Visit {
     pub(super) head_ns: Cell<u64>,
     /// Whether the answer goes on after its head.
     pub(super) streams: bool,
+    /// The attempt before this one, if there was one.
+    first: Option<Box<Attempt>>,
+}
+
+/// An attempt at a call that failed and was made again.
+struct Attempt {
+    /// Kept only once it can say how the next one ended.
+    record: Option<Record>,
 }
 
 impl Visit {
@@ -82,6 +93,7 @@ impl Visit {
             flight: None,
             head_ns: Cell::new(0),
             streams: false,
+            first: None,
         }
     }
 
@@ -106,6 +118,9 @@ impl Visit {
     pub fn mark(&self, times: &Times, headers: &mut HeaderMap, flight: Option<&Flight>) {
         if let Ok(id) = HeaderValue::from_bytes(&self.id.digits()) {
             headers.insert(head::REQUEST_ID, id);
+        }
+        if self.first.is_some() {
+            headers.insert(RETRIES, HeaderValue::from_static("1"));
         }
         let head_ns = now_ns();
         self.head_ns.set(head_ns);
@@ -146,14 +161,33 @@ impl Visit {
 
     fn tell(&mut self, outcome: &Outcome, flight: Option<&Flight>) {
         self.told = true;
-        if let Some(permit) = &mut self.permit {
-            permit.report(outcome);
-        }
+        let record = self.count(outcome, flight);
+        self.keep(outcome.code(), record);
+    }
+
+    /// Which guest of this call it is about.
+    pub(super) fn attempt(&self) -> u8 {
+        if self.first.is_some() { 2 } else { 1 }
+    }
+
+    /// Keeps the record of the call, and before it the one of the attempt that this was the second to.
+    fn keep(&mut self, code: &'static str, record: Option<Record>) {
+        let first = self.first.as_mut().and_then(|first| first.record.take());
+        let first = first.map(|first| Record { retried: Some(code), ..first });
         let Some(permit) = &self.permit else { return };
+        for record in first.into_iter().chain(record) {
+            permit.route.shared.ledger.keep(record);
+        }
+    }
+
+    /// Counts, weighs and logs how a guest ended. Gives the record that it leaves.
+    fn count(&mut self, outcome: &Outcome, flight: Option<&Flight>) -> Option<Record> {
+        let breaker = self.permit.as_mut()?.report(outcome);
+        let permit = self.permit.as_ref()?;
         let account = &permit.route.shared;
         let used = flight.map(Flight::used).unwrap_or_default();
         let (cpu_ns, memory_peak) = (used.cpu_ns, used.memory_peak);
-        recorder::account(self, permit, outcome, (flight, used));
+        let record = recorder::account(self, permit, (outcome, breaker), (flight, used));
         let Permit { route, live, .. } = permit;
         if let Some(flight) = flight.filter(|flight| !flight.weighed.get()) {
             let cut_off =
@@ -164,18 +198,19 @@ impl Visit {
         let cpu_ms = cpu_ns / 1_000_000;
         if let Outcome::Completed = outcome {
             tracing::debug!(id = %self.id, tenant = %route.tenant, function = %route.function, cpu_ns, "answered");
-            return;
+            return record;
         }
         if account.may_log(now_ns()) {
-            let (code, detail) = (outcome.code(), outcome.detail());
-            tracing::info!(id = %self.id, tenant = %route.tenant, function = %route.function, version = %live.number, code, detail, cpu_ms, memory_peak, "a call failed");
+            let (code, detail, attempt) = (outcome.code(), outcome.detail(), self.attempt());
+            tracing::info!(id = %self.id, tenant = %route.tenant, function = %route.function, version = %live.number, attempt, code, detail, cpu_ms, memory_peak, "a call failed");
         }
+        record
     }
 
     /// Counts and logs how a guest ended whose call is tried again.
     pub fn fails_once(&mut self, outcome: &Outcome, flight: Option<&Flight>) {
-        self.tell(outcome, flight);
-        self.told = false;
+        let record = self.count(outcome, flight);
+        self.first = Some(Box::new(Attempt { record }));
         self.phases.again = now_ns();
     }
 
@@ -185,6 +220,7 @@ impl Visit {
         let Row { code, loud, .. } = rejection.row();
         let route = self.permit.as_ref().map(|permit| &permit.route).or(self.refused_by.as_ref());
         route.map_or(unrouted, |route| &route.shared.rejected).add(code);
+        self.keep(code, None);
         let why = rejection.detail();
         match loud {
             Loud::Debug => tracing::debug!(id = %self.id, code, why, "rejected"),

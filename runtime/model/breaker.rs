@@ -67,6 +67,47 @@ pub enum Pass {
     Probe,
 }
 
+/// What a call did to the breaker of its version, if anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// It was one failure too many.
+    Opened {
+        /// For how long it is open now.
+        for_ms: u64,
+    },
+    /// It was the probe, and failed.
+    StaysOpen {
+        /// For how long from now on.
+        for_ms: u64,
+    },
+    /// It was the probe, and went well: the breaker is closed.
+    Healed,
+    /// It was the probe, and says nothing about the version: the next request is one.
+    Undecided,
+}
+
+impl Effect {
+    /// The word in records.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Opened { .. } => "opened",
+            Self::StaysOpen { .. } => "stays_open",
+            Self::Healed => "healed",
+            Self::Undecided => "undecided",
+        }
+    }
+
+    /// For how long the breaker is open because of it, in milliseconds.
+    #[must_use]
+    pub const fn open_ms(self) -> Option<u64> {
+        match self {
+            Self::Opened { for_ms } | Self::StaysOpen { for_ms } => Some(for_ms),
+            Self::Healed | Self::Undecided => None,
+        }
+    }
+}
+
 /// The memory of one version's failures.
 #[derive(Clone, Debug, Default)]
 pub struct Breaker {

@@ -15,8 +15,8 @@ use crate::model::request_id::RequestId;
 pub(super) struct Book {
     bounds: Bounds,
     functions: HashMap<u64, Kept>,
-    /// Where the record of a request is.
-    places: HashMap<RequestId, Place>,
+    /// Where the record of each attempt at a request is.
+    places: HashMap<(RequestId, u8), Place>,
     /// Functions with records: by tenant, the one that has not got any for the longest time first.
     coldest: BTreeSet<(TenantName, u64, u64)>,
     tenants: HashMap<TenantName, usize>,
@@ -108,8 +108,8 @@ impl Book {
         }
     }
 
-    pub(super) fn find(&self, id: RequestId) -> Option<Arc<Record>> {
-        let Place { function, code, number } = *self.places.get(&id)?;
+    pub(super) fn find(&self, id: RequestId, attempt: u8) -> Option<Arc<Record>> {
+        let Place { function, code, number } = *self.places.get(&(id, attempt))?;
         let ring = self.functions.get(&function)?.ring(code)?;
         let at = ring.binary_search_by_key(&number, |(number, _)| *number).ok()?;
         ring.get(at).map(|(_, record)| record.clone())
@@ -117,7 +117,7 @@ impl Book {
 
     /// Adds a record, at the expense of older ones.
     pub(super) fn keep(&mut self, function: u64, record: Arc<Record>) {
-        let (number, id, code) = (self.next, record.id, record.code);
+        let (number, id, code) = (self.next, (record.id, record.attempt), record.code);
         let (tenant, bytes) = (record.tenant.clone(), record.bytes());
         self.next += 1;
         let kept = self.functions.entry(function).or_insert_with(|| Kept {
@@ -164,8 +164,9 @@ impl Book {
 
     /// Takes a record that left its ring off the books.
     fn gone(&mut self, number: u64, record: &Record) {
-        if self.places.get(&record.id).is_some_and(|place| place.number == number) {
-            self.places.remove(&record.id);
+        let id = (record.id, record.attempt);
+        if self.places.get(&id).is_some_and(|place| place.number == number) {
+            self.places.remove(&id);
         }
         self.charge(&record.tenant, 0, record.bytes());
     }

@@ -58,10 +58,11 @@ impl Records {
         self.since_ms
     }
 
-    /// The record of a request.
+    /// The records of a request, one for each attempt that left any; the last one first.
     #[must_use]
-    pub fn find(&self, id: RequestId) -> Option<Arc<Record>> {
-        locked(&self.book).find(id)
+    pub fn find(&self, id: RequestId) -> Vec<Arc<Record>> {
+        let book = locked(&self.book);
+        [2, 1].into_iter().filter_map(|attempt| book.find(id, attempt)).collect()
     }
 
     /// The records of a function: the newest of each code, then the others, newest first. Without `code`, all failures.

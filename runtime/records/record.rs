@@ -1,6 +1,7 @@
 //! One record: what is known of one call once it has ended. Raw, because most records are never read.
 //! Must never take more memory than its bound, whatever the guest printed or was called.
 
+use crate::model::breaker::Effect;
 use crate::model::frame::Frame;
 use crate::model::name::{FunctionName, TenantName};
 use crate::model::outcome::Start;
@@ -22,12 +23,18 @@ pub struct Record {
     pub digest: Digest,
     /// When it ended, in milliseconds since 1970.
     pub at_ms: u64,
+    /// Which guest of this call it was: 2 if another one had failed before.
+    pub attempt: u8,
+    /// How the next attempt ended, which is what the caller was answered; `None` if there was none.
+    pub retried: Option<&'static str>,
     /// How: one of [`super::CODES`], or [`super::GOOD`].
     pub code: &'static str,
     /// The engine's words for it; may be empty.
     pub detail: String,
     /// How its instance came to be; `None` if none did.
     pub start: Option<Start>,
+    /// What it did to its version's breaker, if anything.
+    pub breaker: Option<Effect>,
     /// The limit it ran into, if it did.
     pub limit: Option<Use>,
     /// What it used.

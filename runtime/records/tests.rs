@@ -23,9 +23,12 @@ fn record(number: u64, tenant: &str, code: &'static str, padding: usize) -> Reco
         version: VersionNumber(1),
         digest: Digest([0; 32]),
         at_ms: 0,
+        attempt: 1,
+        retried: None,
         code,
         detail: "d".repeat(padding),
         start: None,
+        breaker: None,
         limit: None,
         spent: Spent::default(),
         phases: Phases::default(),
@@ -63,6 +66,26 @@ fn every_code_of_an_outcome_has_its_place() {
 }
 
 #[test]
+fn both_attempts_at_one_call_are_found_and_neither_hides_the_other() {
+    let records = Records::default();
+    let ledger = ledger(&records, "t", "f");
+    ledger.keep(Record { retried: Some("guest_trap"), ..record(1, "t", "guest_trap", 0) });
+    ledger.keep(Record { attempt: 2, ..record(1, "t", "guest_trap", 0) });
+    let attempts = |number| {
+        let found = records.find(RequestId::new(1, 2, number));
+        found.iter().map(|record| record.attempt).collect::<Vec<_>>()
+    };
+    assert_eq!(attempts(1), [2, 1]);
+    // One of them is pushed out.
+    for number in 2..=32 {
+        ledger.keep(record(number, "t", "guest_trap", 0));
+    }
+    assert_eq!(attempts(1), [2]);
+    ledger.keep(record(33, "t", "guest_trap", 0));
+    assert!(attempts(1).is_empty());
+}
+
+#[test]
 fn one_good_call_in_a_thousand_is_sampled_and_at_most_one_a_second() {
     let ledger = ledger(&Records::default(), "t", "f");
     let sampled = |calls: u64, now: u64| (0..calls).filter(|_| ledger.good(1, 2, now)).count();
@@ -97,7 +120,7 @@ fn nothing_is_kept_of_a_function_that_was_removed_but_its_part_of_the_sum() {
     records.forget(&gone);
     // A call that was still in progress.
     gone.keep(record(3, "t", "timeout", 0));
-    let kept = |number| records.find(RequestId::new(1, 2, number)).is_some();
+    let kept = |number| !records.find(RequestId::new(1, 2, number)).is_empty();
     assert_eq!((kept(1), kept(2), kept(3)), (false, true, false));
     assert!(records.page(&gone, None, None, 10).0.is_empty());
     let tenant = "t".parse().unwrap();
@@ -147,8 +170,8 @@ fn a_tenant_that_fills_the_book_pays_with_its_own_coldest_function() {
         book.keep(function, record(number, "loud", code, 500).into());
         assert!(book.bytes() <= 100_000);
     }
-    assert!(book.find(RequestId::new(1, 2, 1)).is_some());
-    assert!(book.find(RequestId::new(1, 2, 4_999)).is_some(), "the newest is there");
+    assert!(book.find(RequestId::new(1, 2, 1), 1).is_some());
+    assert!(book.find(RequestId::new(1, 2, 4_999), 1).is_some(), "the newest is there");
 }
 
 proptest! {
@@ -190,7 +213,7 @@ proptest! {
             written.push((number, function, code));
             prop_assert!(book.bytes() <= most);
             // The newest one of all is there, unless its tenant has no room even for it.
-            let found = book.find(RequestId::new(1, 2, number)).is_some();
+            let found = book.find(RequestId::new(1, 2, number), 1).is_some();
             prop_assert!(found || !fits || book.bytes() + 4_000 > most);
         }
         let mut bytes = 0;
@@ -203,17 +226,17 @@ proptest! {
                 bytes += each.bytes();
                 listed += 1;
                 *of_code.entry(each.code).or_default() += 1;
-                prop_assert!(book.find(each.id).is_some_and(|found| Arc::ptr_eq(&found, each)));
+                prop_assert!(book.find(each.id, 1).is_some_and(|found| Arc::ptr_eq(&found, each)));
             }
             prop_assert!(of_code.values().all(|count| *count <= per_code));
         }
         prop_assert_eq!(bytes, book.bytes(), "every byte is on the books");
-        let found = written.iter().filter(|(number, ..)| book.find(RequestId::new(1, 2, *number)).is_some());
+        let found = written.iter().filter(|(number, ..)| book.find(RequestId::new(1, 2, *number), 1).is_some());
         prop_assert_eq!(found.count(), listed, "what is found is listed");
         for function in 0..12 {
             book.forget(function);
         }
         prop_assert_eq!(book.bytes(), 0);
-        prop_assert!(written.iter().all(|(number, ..)| book.find(RequestId::new(1, 2, *number)).is_none()));
+        prop_assert!(written.iter().all(|(number, ..)| book.find(RequestId::new(1, 2, *number), 1).is_none()));
     }
 }

@@ -64,6 +64,18 @@ fn what_the_document_shows_is_what_is_built_in() {
 }
 
 #[test]
+fn the_manifest_that_the_document_shows_is_one_and_leaves_nothing_out() {
+    let text = include_str!("../../docs/settings.md");
+    let shown = text.split("```toml\n").nth(2).and_then(|rest| rest.split("```").next()).unwrap();
+    let manifest: crate::model::manifest::Manifest = toml::from_str(shown).unwrap();
+    assert_eq!(manifest.check(), Ok(()));
+    let written = serde_json::to_value(&manifest).unwrap();
+    let keys: Vec<_> = written.as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(keys, ["breaker", "limits", "retry", "reuse", "server_timing", "variables"]);
+    assert!(manifest.retry.is_some_and(|retry| retry.enabled));
+}
+
+#[test]
 fn a_tenant_may_have_a_quota_of_its_own() {
     let settings = read("[tenant]\nweight = 2\n[tenants.acme]\nrequests_per_second = 5\n").unwrap();
     let of = |name: &str| settings.quotas.of(&name.parse().unwrap());

@@ -42,5 +42,29 @@ pub fn install() -> Result<PrometheusHandle, metrics_exporter_prometheus::BuildE
         "How long that took, from its turn to its end"
     );
     describe_gauge!("spawnpoint_functions", "Functions that answer");
+    begin();
     Ok(handle)
+}
+
+/// Has what is counted as it happens be there from the start: what is missing cannot be told from what never happened.
+fn begin() {
+    for name in [
+        "spawnpoint_connections_refused_total",
+        "spawnpoint_retries_total",
+        "spawnpoint_resets_given_up_total",
+        "spawnpoint_threads_stuck_total",
+        "spawnpoint_optimisation_milliseconds_total",
+    ] {
+        metrics::counter!(name).increment(0);
+    }
+    metrics::gauge!("spawnpoint_optimisations_pending").increment(0);
+    for (name, label, values) in [
+        ("spawnpoint_heavy_calls_total", "when", ["start", "later"].as_slice()),
+        ("spawnpoint_programs_linked_total", "form", &["component", "lowered"]),
+        ("spawnpoint_optimisations_total", "outcome", &["done", "gone", "failed"]),
+    ] {
+        for value in values {
+            metrics::counter!(name, label => *value).increment(0);
+        }
+    }
 }

@@ -22,6 +22,22 @@ pub struct Invocation {
     pub at_ms: u64,
     /// How it ended: `ok`, or the code of the failure.
     pub code: String,
+    /// Which guest of this call it was: 2 if another one had failed before and the call was tried again.
+    #[serde(default = "first")]
+    pub attempt: u8,
+    /// How the next attempt ended, which is what the caller was answered; absent if there was none.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub retried: Option<String>,
+    /// The attempt before this one, if it was asked for by its id and there is a record of it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schema(no_recursion)]
+    pub earlier: Option<Box<Invocation>>,
+    /// What it did to its version's breaker: `opened` it; or as the probe `healed`, `stays_open` or `undecided`. Absent for all others.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub breaker: Option<String>,
+    /// For how long the breaker is open because of it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub breaker_ms: Option<u64>,
     /// The engine's words for it; may be empty.
     pub detail: String,
     /// How its instance came to be: `cold`, `spawned`, `warm`, `reset`, `reused`; absent if none did.
@@ -45,6 +61,10 @@ pub struct Invocation {
     pub backtrace: Vec<String>,
     /// The last lines it printed, oldest first.
     pub log: Vec<String>,
+}
+
+fn first() -> u8 {
+    1
 }
 
 /// Where a call's time went, in milliseconds.
