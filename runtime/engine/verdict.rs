@@ -13,6 +13,8 @@ use crate::model::outcome::Outcome;
 
 /// Characters of a guest's error that are kept.
 const DETAIL: usize = 300;
+/// How the engine begins what it says of frames.
+const FRAMES: &str = "error while executing at wasm backtrace";
 
 /// What to call this failure. What the account says comes first: a guest that ran out of something may end in any trap it
 /// likes.
@@ -36,7 +38,7 @@ pub fn of_error(error: &wasmtime::Error, meter: &Meter) -> Outcome {
     if let Some(I32Exit(code)) = error.downcast_ref::<I32Exit>() {
         return Outcome::Trapped(format!("the guest exited with code {code}"));
     }
-    Outcome::Trapped(bounded(&format!("{error:#}")))
+    Outcome::Trapped(causes(error))
 }
 
 /// What to call a guest that could not even start; `None` when the server had no slot for it.
@@ -65,7 +67,17 @@ pub(super) fn backtrace(error: &wasmtime::Error, moves: Option<&Moves>, lowered:
     frames.collect()
 }
 
-fn bounded(text: &str) -> String {
+/// What went wrong, the first cause last. The engine's own list of frames is none: where the guest was is told apart from this.
+fn causes(error: &wasmtime::Error) -> String {
+    let texts = error.chain().map(ToString::to_string);
+    let mut texts: Vec<_> = texts.filter(|text| !text.starts_with(FRAMES)).collect();
+    // What caused it all is worth more than what was said of it on the way.
+    while texts.len() > 1 && texts.iter().map(|text| text.len() + 2).sum::<usize>() > DETAIL {
+        texts.remove(0);
+    }
     let keep = |c: char| if c.is_control() { ' ' } else { c };
-    text.chars().take(DETAIL).map(keep).collect()
+    texts.join(": ").chars().take(DETAIL).map(keep).collect()
 }
+
+#[cfg(test)]
+mod tests;
