@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 use crate::support::cli::Cli;
-use crate::support::{Config, Server, eventually, get, guest, request};
+use crate::support::{Config, Raw, Server, eventually, get, guest, request};
 
 const RETRY: &str =
     r#"{"retry": {"enabled": true}, "breaker": {"enabled": false}, "limits": {"cpu_ms": 100}}"#;
@@ -94,6 +94,24 @@ fn what_a_client_would_not_repeat_is_not_repeated() {
     }
     for method in ["DELETE", "OPTIONS", "GET", "PUT"] {
         assert_eq!(ask(&server, method, "", b"").status, 200, "{method}");
+    }
+}
+
+#[test]
+fn a_body_that_never_comes_ends_as_it_would_without_retries_and_holds_no_instance() {
+    let limits = r#""limits": {"cpu_ms": 100, "wall_ms": 1000}"#;
+    for manifest in [format!(r#"{{"retry": {{"enabled": true}}, {limits}}}"#), format!("{{{limits}}}")] {
+        let server = Server::with(Config::default().flag("--threads", "1"));
+        server.deploy_with("f", &guest("read_slowly"), &manifest);
+        let mut raw = Raw::connect(server.ingress);
+        raw.send("PUT /default/f/?n=100&ms=1 HTTP/1.1\r\nhost: a.test\r\ncontent-length: 100\r\n\r\nx");
+        let answer = raw.answer().expect("an answer");
+        assert_eq!((answer.status, answer.code()), (504, "timeout"), "{manifest}: {}", answer.text());
+        let is_taken = !answer.header("x-spawnpoint-start").is_empty();
+        assert_eq!(is_taken, !manifest.contains("retry"), "whether an instance was: {answer:?}");
+        let record =
+            server.admin("GET", &format!("/v1/invocations/{}", answer.header("x-request-id")), &[], b"");
+        assert_eq!(record.json()["limit_key"], "wall_ms", "{}", record.text());
     }
 }
 

@@ -9,13 +9,13 @@ use http::{HeaderName, HeaderValue, Method};
 use hyper::body::Incoming;
 
 use super::asked::{Asked, keep};
-use super::service::{Answered, Calling, Failure, Tell};
+use super::service::{Answered, Calling, Failure};
 use super::visit::Visit;
+use crate::deploy::live::Live;
 use crate::engine::pool::{Taken, Wish};
 use crate::host::meter::now_ns;
-use crate::model::outcome::Rejection;
+use crate::model::outcome::{Outcome, Rejection};
 use crate::model::retry::RetryBudget;
-use crate::net::body::Bounded;
 
 /// Tells a guest that it is the second one to be asked. From outside it is stripped like all that are the platform's.
 const ATTEMPT: HeaderName = HeaderName::from_static("x-spawnpoint-attempt");
@@ -28,31 +28,38 @@ pub(super) fn may_be_repeated(method: &Method) -> bool {
     )
 }
 
+/// The body of a call that may be made twice, read before anything is taken for it.
+pub(super) enum Given {
+    /// All of it: it can be given again.
+    Kept(Bytes),
+    /// Too large to be kept, or of no known size: it is given once.
+    Streamed(Incoming),
+}
+
+/// Waits for a small body, for as long as the call may take.
+pub(super) async fn gather(live: &Live, began_ns: u64, body: Incoming) -> Result<Given, Failure> {
+    let until_ns = began_ns + live.limits.wall_ms * 1_000_000;
+    let left = Duration::from_nanos(until_ns.saturating_sub(now_ns()));
+    match tokio::time::timeout(left, keep(body)).await {
+        // As it ends for a guest that waits for a body.
+        Err(_) => Err(Failure::Failed(Outcome::Timeout { client: true })),
+        Ok(Err(error)) => {
+            tracing::debug!(%error, "a request's body broke off");
+            Err(Failure::Rejected(Rejection::BadRequest("its body broke off")))
+        }
+        Ok(Ok(Err(body))) => Ok(Given::Streamed(body)),
+        Ok(Ok(Ok(bytes))) => Ok(Given::Kept(bytes)),
+    }
+}
+
 /// Asks a guest, and another one if that failed.
 pub(super) async fn twice(
     call: &Calling<'_>,
     visit: &mut Visit,
     taken: Taken,
-    (parts, body): (Parts, Incoming),
+    (parts, bytes): (Parts, Bytes),
 ) -> Answered {
     let limits = &call.live.limits;
-    let refused = |why| Err((Failure::Rejected(Rejection::BadRequest(why)), None));
-    let left = Duration::from_millis(limits.wall_ms);
-    let bytes = match tokio::time::timeout(left, keep(body)).await {
-        Err(_) => return refused("its body took too long"),
-        Ok(Err(error)) => {
-            tracing::debug!(%error, "a request's body broke off");
-            return refused("its body broke off");
-        }
-        // Too large to be kept, or of no known size: asked once.
-        Ok(Ok(Err(body))) => {
-            let limit = limits.request_body_bytes;
-            let ask =
-                |meter: &_| Asked::Streamed(Bounded::new(body, limit, Tell(std::sync::Arc::clone(meter))));
-            return call.once(visit, taken, parts, ask).await;
-        }
-        Ok(Ok(Ok(bytes))) => bytes,
-    };
     let kept = |bytes: Bytes| move |_: &_| Asked::Kept(Some(bytes));
     let mut again = parts.clone();
     let first = call.once(visit, taken, parts, kept(bytes.clone())).await;

@@ -18,6 +18,7 @@ use super::body::{Body, Gathered, GuestBody};
 use super::busy_poll::Doorbell;
 use super::flight::{Flight, NoHead};
 use super::reply::{self, Form};
+use super::retry::Given;
 use super::turnstile::Gate;
 use super::visit::{Ids, Visit};
 use super::watch::Watch;
@@ -123,6 +124,12 @@ async fn respond(desk: &Rc<Desk>, from: &Caller, visit: &mut Visit, request: Req
     visit.phases.routed = now_ns();
     let (route, live) = (permit.route.clone(), permit.live.clone());
     visit.admit(permit).await.map_err(refused)?;
+    let body = if live.retries.is_some() && retry::may_be_repeated(&parts.method) {
+        let gathered = Box::pin(retry::gather(&live, visit.phases.began, body)).await;
+        gathered.map_err(|failure| (failure, None))?
+    } else {
+        Given::Streamed(body)
+    };
     let (program, cold) = match live.loaded() {
         Some(program) => (program, false),
         // Boxed, so that a request whose program is at hand carries nothing of it.
@@ -142,9 +149,10 @@ async fn respond(desk: &Rc<Desk>, from: &Caller, visit: &mut Visit, request: Req
     rewrite(&mut parts, (prefix, &route), live.handler);
     introduce(&mut parts.headers, host, &from.link, visit.id);
     let call = Calling { desk, live, program, group: route.group, cold };
-    if call.live.retries.is_some() && retry::may_be_repeated(&parts.method) {
-        return Box::pin(retry::twice(&call, visit, taken, (parts, body))).await;
-    }
+    let body = match body {
+        Given::Kept(bytes) => return Box::pin(retry::twice(&call, visit, taken, (parts, bytes))).await,
+        Given::Streamed(body) => body,
+    };
     let limit = call.live.limits.request_body_bytes;
     call.once(visit, taken, parts, |meter| Asked::Streamed(Bounded::new(body, limit, Tell(meter.clone()))))
         .await
