@@ -24,17 +24,20 @@ fn of_rejection(rejection: &Rejection) -> Words {
         }
         Rejection::UriTooLong => (StatusCode::URI_TOO_LONG, "The path is longer than allowed."),
         Rejection::PayloadTooLarge => TOO_LARGE,
-        Rejection::Throttled => {
-            (StatusCode::TOO_MANY_REQUESTS, "The function has as many requests in progress as it may.")
-        }
+        Rejection::Throttled => (
+            StatusCode::TOO_MANY_REQUESTS,
+            "As many requests are in progress as the function or its owner may have.",
+        ),
         Rejection::RateLimited { .. } => {
-            (StatusCode::TOO_MANY_REQUESTS, "The function was asked as often as it may be.")
+            (StatusCode::TOO_MANY_REQUESTS, "The function, or its owner, was asked as often as it may be.")
         }
         Rejection::BreakerOpen { .. } => {
             (StatusCode::SERVICE_UNAVAILABLE, "The function failed too often and is left alone for a while.")
         }
         Rejection::Paused => (StatusCode::SERVICE_UNAVAILABLE, "The function is paused."),
-        Rejection::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, "The server has no instance free."),
+        Rejection::Overloaded => {
+            (StatusCode::SERVICE_UNAVAILABLE, "There is no room for the request just now.")
+        }
         Rejection::Draining => (StatusCode::SERVICE_UNAVAILABLE, "The server is going away."),
         Rejection::HostError(_) => HOST_ERROR,
     }
