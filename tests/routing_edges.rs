@@ -132,6 +132,34 @@ fn what_is_not_http_is_refused_or_cut_and_hurts_nobody() {
 }
 
 #[test]
+fn what_is_no_request_at_all_is_refused_without_a_code_of_ours() {
+    let server = server();
+    let target = format!("GET /default/echo/{} HTTP/1.1\r\nhost: a.test\r\n\r\n", "x".repeat(70_000));
+    let head = format!("GET /default/echo/ HTTP/1.1\r\nhost: a.test\r\nx: {}\r\n\r\n", "x".repeat(100_000));
+    let fields = format!("GET /default/echo/ HTTP/1.1\r\nhost: a.test\r\n{}\r\n", "a: b\r\n".repeat(300));
+    for (asked, status) in [
+        ("hello\r\n\r\n", 400),
+        ("GET /default/echo/ HTTP/1.1\r\nhost: a.test\r\na: b\r\n folded\r\n\r\n", 400),
+        ("GET /default/echo/\0 HTTP/1.1\r\nhost: a.test\r\n\r\n", 400),
+        (
+            "GET /default/echo/ HTTP/1.1\r\nhost: a.test\r\ncontent-length: 3\r\ncontent-length: 4\r\n\r\n",
+            400,
+        ),
+        ("GET /default/echo/ HTTP/1.2\r\nhost: a.test\r\n\r\n", 400),
+        (fields.as_str(), 431),
+        (head.as_str(), 431),
+        (target.as_str(), 431),
+    ] {
+        let mut raw = Raw::connect(server.ingress);
+        let answer = raw.send(asked).answer().expect("an answer");
+        let what = asked.chars().take(60).collect::<String>();
+        assert_eq!((answer.status, answer.code()), (status, ""), "{what}");
+        assert_eq!((answer.header("x-request-id"), answer.text().as_str()), ("", ""), "{what}");
+    }
+    assert_eq!(server.call("echo").status, 200);
+}
+
+#[test]
 fn two_ways_to_frame_one_body_are_refused() {
     let server = server();
     for framing in [
