@@ -112,12 +112,33 @@ fn a_probe_that_fails_keeps_it_open_for_longer() {
     let before = server.failed("guest_trap");
     // Only probes reach the guest, and ever fewer of them: 250 + 500 + 1000 ms.
     let began = Instant::now();
+    // Once its time has passed, it is no longer open, though nobody has asked yet.
+    eventually("it is half-open", || state(&server) == "half_open");
+    let list = Cli::at(&server, &["list"]).ok();
+    assert!(list.out.contains("breaker half-open"), "{}", list.out);
     while server.failed("guest_trap") < before + 3.0 {
         trap(&server);
         assert!(began.elapsed() < crate::support::PATIENCE);
     }
     assert!(began.elapsed().as_millis() >= 1_500, "{:?}", began.elapsed());
     assert_ne!(state(&server), "closed");
+    eventually("the log says so", || {
+        server.log().contains("failed when it was tried again: left alone for longer")
+    });
+    assert!(server.log().contains("for_ms=500"), "{}", server.log());
+    // Rejections have no record, but are counted with the time of the last.
+    let said = Cli::at(&server, &["failures", "f", "--code", "breaker_open"]).ok();
+    assert!(said.out.is_empty(), "{said:?}");
+    assert!(said.err.contains("counted and not recorded") && said.err.contains("breaker_open "), "{said:?}");
+    let none = Cli::at(&server, &["failures", "f", "--code", "throttled"]).ok();
+    assert!(none.err.contains("rejections are counted, not recorded: throttled 0"), "{none:?}");
+    let list =
+        server.admin("GET", &format!("{}/failures?code=breaker_open", Server::path("f")), &[], &[]).json();
+    let of = &list["rejected"]["breaker_open"];
+    assert!(
+        of["count"].as_u64().is_some_and(|count| count > 0) && of["last_ms"].as_u64().is_some(),
+        "{list}"
+    );
 }
 
 #[test]
@@ -225,7 +246,13 @@ fn a_new_version_starts_closed_and_the_list_says_how_each_stands() {
     let server = serving(Config::default(), "{}");
     open(&server);
     let list = Cli::at(&server, &["list"]).ok();
-    assert!(list.out.contains("breaker open"), "{}", list.out);
+    assert!(list.out.contains("breaker open for 1s"), "{}", list.out);
+    let versions = Cli::at(&server, &["versions", "f"]).ok();
+    assert!(
+        versions.out.contains("STATE") && versions.out.contains("breaker open for 1s"),
+        "{}",
+        versions.out
+    );
     let shown = server.admin("GET", "/v1/tenants/default/functions/f", &[], &[]).json();
     assert_eq!(shown["breaker"]["state"], "open");
     assert!(shown["breaker"]["until_ms"].as_u64().is_some());

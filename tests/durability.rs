@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::support::cli::Cli;
 use super::support::wasm::stamped;
 use super::support::{Server, eventually, get, guest, sample};
 
@@ -298,8 +299,22 @@ fn a_missing_blob_matters_only_to_who_must_compile() {
     assert_eq!((answer.status, answer.code()), (500, "host_error"), "{}", answer.text());
     assert!(!answer.text().contains(&digest), "what is lost is for the log: {}", answer.text());
     assert_eq!(server.call("other").status, 200, "nobody else notices");
+    // Its owner is told, wherever one would look.
+    let said = |arguments: &[&str]| Cli::at(&server, arguments).ok();
+    let row = |arguments: &[&str], first: &str| {
+        let out = said(arguments).out;
+        out.lines().find(|line| line.starts_with(first)).expect("a row").to_owned()
+    };
+    assert!(row(&["list"], "f ").contains("cannot be loaded: deploy it again"));
+    assert!(row(&["versions", "f"], "1 ").contains("cannot be loaded: deploy it again"));
+    assert!(row(&["list"], "other ").contains("  ok  "));
+    let failures = said(&["failures", "f"]);
+    assert!(failures.err.contains("host_error 1 (the last one "), "{failures:?}");
+    let shown = server.admin("GET", &Server::path("f"), &[], &[]).json();
+    assert_eq!(shown["load_failed"], true, "{shown}");
     // The same bytes again mend it.
     assert_eq!(server.deploy("f", &guest("ok")).status, 200);
+    assert!(row(&["list"], "f ").contains("  ok  "), "at once");
     assert_eq!(server.call("f").text(), "ok");
 }
 

@@ -1,6 +1,7 @@
 //! Records of calls: a function's failures as a list, and one call by its request id.
 //! Must never show a record under another function than its own.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, Path, State};
@@ -13,14 +14,15 @@ use super::names::FunctionPath;
 use super::paging::{Page, pairs};
 use super::problem::{Code, Refusal, cut};
 use super::state::Admin;
-use super::wire::{Failures, Invocation, Phases, Problem};
+use super::wire::{Failures, Invocation, Phases, Problem, Rejections};
 use crate::deploy::places::Known;
 use crate::host::logs::harmless;
 use crate::model::breaker::Effect;
 use crate::model::frame::Frame;
-use crate::model::outcome::Start;
+use crate::model::outcome::{REJECTIONS, Start};
 use crate::model::request_id::{NoRequestId, RequestId};
 use crate::records::{CODES, Cursor, GOOD, Record, Totals};
+use crate::telemetry::rejected::Turned;
 
 /// Which records.
 pub(super) struct Wanted {
@@ -35,7 +37,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Wanted {
         let (codes, rest): (Vec<_>, Vec<_>) = pairs(parts)?.into_iter().partition(|(name, _)| name == "code");
         let page = Page::read(rest, "`after`, `limit` and `code`")?;
         let code = codes.into_iter().next_back().map(|(_, code)| code);
-        if let Some(code) = code.as_deref().filter(|code| *code != GOOD && !CODES.contains(code)) {
+        let is_one = |code: &str| code == GOOD || CODES.contains(&code) || REJECTIONS.contains(&code);
+        if let Some(code) = code.as_deref().filter(|code| !is_one(code)) {
             let detail = format!("`code` is `{}`: allowed is `{GOOD}`, {}", code.escape_default(), known());
             return Err(Refusal::new(Code::InvalidQuery, cut(&detail)));
         }
@@ -44,13 +47,15 @@ impl<S: Send + Sync> FromRequestParts<S> for Wanted {
 }
 
 fn known() -> String {
-    CODES.map(|code| format!("`{code}`")).join(", ")
+    let rejections = REJECTIONS.into_iter().filter(|code| !CODES.contains(code));
+    let all = CODES.into_iter().chain(rejections).map(|code| format!("`{code}`"));
+    all.collect::<Vec<_>>().join(", ")
 }
 
 /// List a function's failures
 ///
 /// The newest of each code come first, so that one kind never hides another. Kept are the newest 32 of each code, until
-/// the server ends.
+/// the server ends. Requests that were rejected before a guest ran are counted and not recorded.
 #[utoipa::path(
     get,
     path = "/v1/tenants/{tenant}/functions/{function}/failures",
@@ -59,7 +64,7 @@ fn known() -> String {
     params(
         ("tenant" = String, Path, description = "Whose function."),
         ("function" = String, Path, description = "Which function."),
-        ("code" = Option<String>, Query, description = "Only this code; `ok` for the sample of good calls."),
+        ("code" = Option<String>, Query, description = "Only this code; `ok` for the sample of good calls. Of the code of a rejection there is a count alone."),
         Page,
     ),
     responses(
@@ -77,17 +82,22 @@ pub(super) async fn list(
     let after: Option<Cursor> = wanted.page.after()?;
     let routes = table.now().clone();
     let (mut found, mut next, mut totals) = (Vec::new(), None, Totals::default());
+    let mut rejected = BTreeMap::new();
     // A function of which no version is active has no route, and nothing left behind.
     if let Some(route) = routes.find(path.tenant.as_str(), path.function.as_str()) {
         let ledger = &route.shared.ledger;
         let code = wanted.code.as_deref();
         (found, next) = table.records.page(ledger, code, after, wanted.page.limit);
         totals = ledger.totals();
+        let turned = route.shared.rejected.by_code().filter(|each| code.is_none_or(|code| code == each.code));
+        let each = |Turned { code, count, last_ms }| (code.to_owned(), Rejections { count, last_ms });
+        rejected = turned.map(each).collect();
     }
     let places = places(&admin, &found).await;
     Ok(Json(Failures {
         failures: found.iter().map(|record| shown(record, &places)).collect(),
         counts: totals.by_code().map(|(code, count)| (code.to_owned(), count)).collect(),
+        rejected,
         since: rfc3339(table.records.since_ms()),
         next: next.map(|next| hex::encode(next.to_string())),
     }))

@@ -120,6 +120,7 @@ fn shown(admin: &Admin, function: &catalog::Function) -> Function {
         activation: function.activation.as_ref().map(activation),
         paused: function.paused,
         breaker: breaker(worst.unwrap_or_default()),
+        load_failed: !admin.deployer.broken(&function.tenant, &function.name).is_empty(),
     }
 }
 
@@ -127,6 +128,7 @@ fn shown(admin: &Admin, function: &catalog::Function) -> Function {
 pub(super) fn breaker(standing: Standing) -> Breaker {
     let (state, for_ms) = match standing {
         Standing::Closed => (BreakerState::Closed, None),
+        Standing::HalfOpen => (BreakerState::HalfOpen, None),
         Standing::Probing => (BreakerState::Probing, None),
         Standing::Open { for_ms } => (BreakerState::Open, Some(for_ms)),
     };

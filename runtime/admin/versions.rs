@@ -48,8 +48,11 @@ pub(super) async fn list(
     let next = page.next(last.as_ref(), found.len(), async |last| page_of(Some(*last), 1).await).await?;
     let tiers = admin.deployer.tiers(&path.tenant, &path.function, &found).await;
     let versions = found.iter().zip(tiers);
-    let versions =
-        versions.map(|(version, tier)| Version { tier, ..shown(version, &function, policy, &standings) });
+    let broken = admin.deployer.broken(&path.tenant, &path.function);
+    let versions = versions.map(|(version, tier)| {
+        let load_failed = broken.contains(&version.number);
+        Version { load_failed, tier, ..shown(version, &function, policy, &standings) }
+    });
     Ok(Json(Versions { versions: versions.collect(), next }))
 }
 
@@ -80,6 +83,7 @@ fn shown(
         limits: version.manifest.limits.clamp(&policy.defaults, &policy.ceiling),
         active: function.is_active(version.number),
         breaker: own.map(|(_, standing)| breaker(*standing)),
+        load_failed: false,
         tier: None,
         created_ms: version.created_ms,
     }

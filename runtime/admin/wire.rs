@@ -10,7 +10,7 @@ use crate::model::limits::Limits;
 use crate::model::manifest::Manifest;
 use crate::model::version::{Handler, Tier, VersionNumber};
 
-pub use records::{Failures, FunctionUsage, Invocation, Phases, Usage, UsageSum};
+pub use records::{Failures, FunctionUsage, Invocation, Phases, Rejections, Usage, UsageSum};
 
 /// RFC 9457. `code` is stable; `detail` is for people.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -68,6 +68,9 @@ pub struct Function {
     /// Whether they are left alone because they fail; of several the worst.
     #[serde(default)]
     pub breaker: Breaker,
+    /// Whether the last load of one that answers failed: see `load_failed` of the version. Left out if not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub load_failed: bool,
 }
 
 /// What a breaker does with the next request.
@@ -82,11 +85,13 @@ pub struct Breaker {
 
 /// Whether a breaker lets requests through.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 pub enum BreakerState {
     /// All.
     #[default]
     Closed,
+    /// It was open for long enough: the next one, as a probe.
+    HalfOpen,
     /// One is on its way, and the others wait for how it ends.
     Probing,
     /// None: they are answered `503 breaker_open`.
@@ -168,6 +173,10 @@ pub struct Version {
     /// Whether it is left alone because it fails; absent unless it answers.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub breaker: Option<Breaker>,
+    /// Whether its last load failed: calls that need it are answered `500 host_error`. Each of them tries again, and deploying the
+    /// same file again brings back what was lost. Left out if not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub load_failed: bool,
     /// How thoroughly it is compiled: what is deployed answers as `fast`, and is `speed` soon. Absent where no artifact is
     /// kept, which its next call makes.
     #[serde(skip_serializing_if = "Option::is_none", default)]

@@ -7,8 +7,10 @@ use clap::Args;
 
 use super::at::{At, Owner};
 use super::print;
-use crate::admin::wire::{Failures, Invocation};
+use crate::admin::wire::{Failures, Invocation, Rejections};
 use crate::model::name::{FunctionName, TenantName};
+use crate::model::outcome::REJECTIONS;
+use crate::records::CODES;
 
 /// Which function's.
 #[derive(Clone, Debug, Args)]
@@ -16,7 +18,7 @@ pub struct FailuresArgs {
     /// The function's name; `TENANT/FUNCTION` for another tenant's
     #[arg(value_name = "[TENANT/]FUNCTION", value_parser = whose)]
     target: Whose,
-    /// Only this code, such as `guest_trap`; `ok` for the sample of good calls
+    /// Only this code, such as `guest_trap`; `ok` for the sample of good calls; of a rejection, such as `breaker_open`, the count
     #[arg(long, value_name = "CODE")]
     code: Option<String>,
     #[command(flatten)]
@@ -57,6 +59,7 @@ pub(super) async fn run(args: FailuresArgs) -> anyhow::Result<ExitCode> {
         print::json(&found)?;
         return Ok(ExitCode::SUCCESS);
     }
+    rejections(&found, args.code.as_deref());
     if found.failures.is_empty() {
         print::note(&format!(
             "nothing is recorded of {}/{} since {}",
@@ -73,6 +76,26 @@ pub(super) async fn run(args: FailuresArgs) -> anyhow::Result<ExitCode> {
     print::note(&format!("since {}: {}", found.since, counts.collect::<Vec<_>>().join(", ")));
     print::note("`spawnpoint explain REQUEST` tells all that is known of one");
     Ok(ExitCode::SUCCESS)
+}
+
+/// Tells what was rejected before a guest ran, and that there is no record of it.
+fn rejections(found: &Failures, code: Option<&str>) {
+    let each = |(code, of): (&String, &Rejections)| {
+        format!("{code} {} (the last one {} ago)", of.count, print::age(of.last_ms))
+    };
+    let all: Vec<_> = found.rejected.iter().map(each).collect();
+    let is_rejection = |code: &str| REJECTIONS.contains(&code) && !CODES.contains(&code);
+    match (all.as_slice(), code.filter(|code| is_rejection(code))) {
+        ([], None) => {}
+        ([], Some(code)) => {
+            print::note(&format!("rejections are counted, not recorded: {code} 0 since {}", found.since));
+        }
+        (all, _) => print::note(&format!(
+            "rejected before any guest ran, which is counted and not recorded, since {}: {}",
+            found.since,
+            all.join(", ")
+        )),
+    }
 }
 
 fn row(each: &Invocation) -> Vec<String> {

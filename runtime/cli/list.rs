@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::at::{At, Owner};
 use super::print;
-use crate::admin::wire::{Activation, BreakerState, Function, Functions};
+use crate::admin::wire::{Activation, Breaker, BreakerState, Function, Functions};
 
 /// Whose functions.
 #[derive(Clone, Debug, Args)]
@@ -29,7 +29,7 @@ pub(super) async fn run(args: ListArgs) -> anyhow::Result<ExitCode> {
     } else {
         let rows = found.functions.into_iter().map(|function| {
             let active = function.activation.as_ref().map_or_else(|| "none".to_owned(), shares);
-            let state = state(&function).to_owned();
+            let state = state(&function);
             vec![function.function, active, state, print::age(function.created_ms), function.url]
         });
         print::table(&["FUNCTION", "VERSION", "STATE", "AGE", "URL"], rows.collect())?;
@@ -38,12 +38,21 @@ pub(super) async fn run(args: ListArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// Whether requests reach the function.
-fn state(function: &Function) -> &'static str {
-    match function.breaker.state {
-        _ if function.paused => "paused",
-        BreakerState::Closed => "ok",
-        BreakerState::Probing => "probing",
-        BreakerState::Open => "breaker open",
+fn state(function: &Function) -> String {
+    if function.paused { "paused".to_owned() } else { standing(&function.breaker, function.load_failed) }
+}
+
+/// How a version stands with its breaker, or that it is not there at all.
+pub(super) fn standing(breaker: &Breaker, load_failed: bool) -> String {
+    match breaker.state {
+        _ if load_failed => "cannot be loaded: deploy it again".to_owned(),
+        BreakerState::Closed => "ok".to_owned(),
+        BreakerState::HalfOpen => "breaker half-open".to_owned(),
+        BreakerState::Probing => "probing".to_owned(),
+        BreakerState::Open => {
+            let left = breaker.until_ms.map(|until_ms| format!(" for {}", print::left(until_ms)));
+            format!("breaker open{}", left.unwrap_or_default())
+        }
     }
 }
 

@@ -121,9 +121,20 @@ pub(super) fn size(bytes: u64) -> String {
 
 /// How long ago something was, for people.
 pub(super) fn age(then_ms: u64) -> String {
+    long(now_ms().saturating_sub(then_ms) / 1_000)
+}
+
+/// How long it is until something, for people: never sooner than is true.
+pub(super) fn left(until_ms: u64) -> String {
+    long(until_ms.saturating_sub(now_ms()).div_ceil(1_000))
+}
+
+fn now_ms() -> u64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    let now_ms = since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX));
-    let seconds = now_ms.saturating_sub(then_ms) / 1_000;
+    since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+fn long(seconds: u64) -> String {
     match seconds {
         0..60 => format!("{seconds}s"),
         60..3_600 => format!("{}m", seconds / 60),

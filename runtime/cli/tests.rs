@@ -235,6 +235,7 @@ fn version(number: u32, active: bool) -> Version {
         limits: Limits::default(),
         active,
         breaker: None,
+        load_failed: false,
         tier: None,
         created_ms: 0,
     }

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::at::{At, Target};
+use super::list::standing;
 use super::print;
 use crate::admin::wire::{Version, Versions};
 use crate::model::version::{Handler, Tier};
@@ -25,7 +26,10 @@ pub(super) async fn run(args: VersionsArgs) -> anyhow::Result<ExitCode> {
         print::json(&found)?;
     } else {
         let rows = found.versions.iter().map(row);
-        print::table(&["VERSION", "ACTIVE", "AGE", "SIZE", "HANDLER", "TIER", "DIGEST"], rows.collect())?;
+        print::table(
+            &["VERSION", "ACTIVE", "STATE", "AGE", "SIZE", "HANDLER", "TIER", "DIGEST"],
+            rows.collect(),
+        )?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -38,6 +42,8 @@ fn row(version: &Version) -> Vec<String> {
     vec![
         version.version.to_string(),
         if version.active { "yes" } else { "no" }.to_owned(),
+        // One that does not answer has no breaker, and nobody has tried to load it.
+        version.breaker.map_or_else(|| "-".to_owned(), |breaker| standing(&breaker, version.load_failed)),
         print::age(version.created_ms),
         print::size(version.size_bytes),
         handler.to_owned(),

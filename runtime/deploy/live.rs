@@ -2,7 +2,7 @@
 //! Must never hold a program that was dropped on request, nor load one twice at once.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use arc_swap::ArcSwapOption;
 use http::HeaderValue;
@@ -54,6 +54,8 @@ pub struct Live {
     loading: Mutex<Option<Arc<LoadFailure>>>,
     /// Loads that failed.
     failed: AtomicU64,
+    /// Whether the last one did.
+    broken: AtomicBool,
     used_ns: AtomicU64,
     heaviness: Heaviness,
 }
@@ -115,6 +117,7 @@ impl Live {
             program: ArcSwapOption::empty(),
             loading: Mutex::new(None),
             failed: AtomicU64::new(0),
+            broken: AtomicBool::new(false),
             used_ns: AtomicU64::new(0),
             heaviness: Heaviness::default(),
         })
@@ -156,11 +159,24 @@ impl Live {
                 let why = Arc::new(failure);
                 *last = Some(why.clone());
                 self.failed.fetch_add(1, Relaxed);
+                self.broken.store(true, Relaxed);
                 return Err(LoadFailure::Shared(why));
             }
         };
         self.program.store(Some(program.clone()));
+        self.mended();
         Ok((program, true))
+    }
+
+    /// Whether its last load failed: its next call tries again.
+    #[must_use]
+    pub fn is_broken(&self) -> bool {
+        self.broken.load(Relaxed)
+    }
+
+    /// Takes note that it was loaded, for it or beside it.
+    pub fn mended(&self) {
+        self.broken.store(false, Relaxed);
     }
 
     /// Has another program take the place of this one, if it still is the one; calls in progress keep it until they end.

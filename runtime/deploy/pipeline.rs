@@ -218,7 +218,7 @@ impl Deployer {
         let answering = route.iter().flat_map(|route| &route.versions);
         let same = answering.map(|(live, _)| live).find(|live| live.number == version.number);
         // Deployed again while it answers: its instances stay as they are.
-        let live = same.cloned().unwrap_or_else(|| {
+        let live = same.cloned().inspect(|live| live.mended()).unwrap_or_else(|| {
             let live = self.live(id, &version, limits, program.grant.clone());
             live.adopt(program);
             live

@@ -1,4 +1,4 @@
-//! Which versions are left alone because they failed too often, for whoever asks from the control plane.
+//! Which versions are left alone because they failed too often, or cannot be loaded, for whoever asks from the control plane.
 //! Must never change what it looks at.
 
 use super::live::Live;
@@ -14,6 +14,8 @@ pub enum Standing {
     /// Lets it through.
     #[default]
     Closed,
+    /// Lets it through as a probe.
+    HalfOpen,
     /// Waits for the end of a probe.
     Probing,
     /// Refuses it for so long.
@@ -28,7 +30,10 @@ impl Standing {
         match live.fuse.phase() {
             Phase::Closed => Self::Closed,
             Phase::Probing { .. } => Self::Probing,
-            Phase::Open { until_ms } => Self::Open { for_ms: until_ms.saturating_sub(now_ns() / 1_000_000) },
+            Phase::Open { until_ms } => match until_ms.saturating_sub(now_ns() / 1_000_000) {
+                0 => Self::HalfOpen,
+                for_ms => Self::Open { for_ms },
+            },
         }
     }
 }
@@ -41,5 +46,14 @@ impl Deployer {
         let route = routes.find(tenant.as_str(), name.as_str());
         let lives = route.iter().flat_map(|route| &route.versions);
         lives.map(|(live, _)| (live.number, Standing::of(live))).collect()
+    }
+
+    /// Those of them whose last load failed.
+    #[must_use]
+    pub fn broken(&self, tenant: &TenantName, name: &FunctionName) -> Vec<VersionNumber> {
+        let routes = self.table.now();
+        let route = routes.find(tenant.as_str(), name.as_str());
+        let lives = route.iter().flat_map(|route| &route.versions).map(|(live, _)| live);
+        lives.filter(|live| live.is_broken()).map(|live| live.number).collect()
     }
 }

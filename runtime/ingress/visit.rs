@@ -17,7 +17,7 @@ use crate::model::outcome::{Loud, Outcome, Rejection, Row};
 use crate::model::phase::Marks;
 use crate::model::request_id::RequestId;
 use crate::net::socket::Link;
-use crate::records::Record;
+use crate::records::{self, Record};
 use crate::telemetry::rejected::Rejected;
 use crate::telemetry::times::Times;
 
@@ -219,7 +219,7 @@ impl Visit {
         self.told = true;
         let Row { code, loud, .. } = rejection.row();
         let route = self.permit.as_ref().map(|permit| &permit.route).or(self.refused_by.as_ref());
-        route.map_or(unrouted, |route| &route.shared.rejected).add(code);
+        route.map_or(unrouted, |route| &route.shared.rejected).add(code, records::unix_ms());
         self.keep(code, None);
         let why = rejection.detail();
         match loud {

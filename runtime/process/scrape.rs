@@ -10,7 +10,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 
 use crate::deploy::table::{Route, Routes, Table};
 use crate::model::breaker::Phase;
-use crate::telemetry::rejected::Rejected;
+use crate::telemetry::rejected::{Rejected, Turned};
 use crate::telemetry::text::Text;
 use crate::telemetry::times::{self, Times};
 
@@ -75,11 +75,11 @@ fn functions(routes: &Routes, unrouted: &Rejected, text: &mut Text) {
     let name = "spawnpoint_requests_rejected_total";
     let help = "Requests that reached no guest, by code; by tenant and function too where they reached one";
     text.metric(name, "counter", help);
-    for (code, count) in unrouted.by_code() {
+    for Turned { code, count, .. } in unrouted.by_code() {
         text.sample(name, &[("code", code)], count);
     }
     for route in routes.all() {
-        for (code, count) in route.shared.rejected.by_code() {
+        for Turned { code, count, .. } in route.shared.rejected.by_code() {
             text.sample(name, &with_code(route, code), count);
         }
     }

@@ -93,11 +93,23 @@ pub struct Failures {
     pub failures: Vec<Invocation>,
     /// All failures by code, recorded or not.
     pub counts: BTreeMap<String, u64>,
+    /// Requests that were rejected before a guest ran, by code: they are counted and not recorded.
+    #[serde(default)]
+    pub rejected: BTreeMap<String, Rejections>,
     /// Since when they are counted, as RFC 3339 has it: when this server started.
     pub since: String,
     /// Give this as `after` for the next page; absent on the last one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
+}
+
+/// Requests that were rejected with one code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Rejections {
+    /// How many.
+    pub count: u64,
+    /// When the last one was, in milliseconds since 1970.
+    pub last_ms: u64,
 }
 
 /// What a tenant's calls used since this server started.

@@ -17,7 +17,7 @@ fn a_function_is_in_the_metrics_as_long_as_it_is_in_the_table() {
     for n in 0..100 {
         let (tenant, function) = (format!("t{n}").parse().unwrap(), "f".parse().unwrap());
         table.put(&tenant, &function, Vec::new(), false);
-        table.now().find(tenant.as_str(), "f").unwrap().shared.rejected.add("throttled");
+        table.now().find(tenant.as_str(), "f").unwrap().shared.rejected.add("throttled", 1);
         let line = format!(
             "spawnpoint_requests_rejected_total{{tenant=\"t{n}\",function=\"f\",code=\"throttled\"}} 1"
         );
@@ -34,8 +34,8 @@ fn a_function_is_in_the_metrics_as_long_as_it_is_in_the_table() {
 #[test]
 fn what_reached_no_function_has_no_name() {
     let table = Table::new(Accounts::unlimited());
-    table.rejected.add("no_route");
-    table.rejected.add("no code of ours");
+    table.rejected.add("no_route", 1);
+    table.rejected.add("no code of ours", 1);
     let text = text(&table);
     let counted: Vec<_> = text.lines().filter(|line| !line.starts_with('#')).collect();
     assert_eq!(counted, [r#"spawnpoint_requests_rejected_total{code="no_route"} 1"#]);
