@@ -157,8 +157,11 @@ fn a_failure_without_a_limit_says_what_was_wrong() {
         ("bad_head", "?case=short", "bad_response", ""),
         ("error_code", "?case=denied", "guest_error", "Denied"),
         ("exit", "?code=3", "guest_trap", "the guest exited"),
+        ("handles", "", "guest_trap", "it held 4096 handles, as many as it may"),
+        ("random_flood", "", "guest_trap", "exceeds limit 65536"),
+        ("deep_recursion", "", "guest_trap", "call stack exhausted"),
     ] {
-        let server = serving(name, "");
+        let server = serving(name, r#""cpu_ms": 10000"#);
         let answer = ask(&server, query);
         assert_eq!(answer.code(), code, "{name}: {}", answer.text());
         let shown = record(&server, &answer);

@@ -1,6 +1,7 @@
 //! Why a call failed, read off wasmtime's error and the call's own account.
 //! Must never be asked about a call that ended cleanly.
 
+use wasmtime::component::ResourceTableError;
 use wasmtime::{Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
@@ -9,6 +10,7 @@ use super::program::SpawnError;
 use super::reset::Moves;
 use crate::host::meter::Meter;
 use crate::model::frame::Frame;
+use crate::model::limits::HANDLES;
 use crate::model::outcome::Outcome;
 
 /// Characters of a guest's error that are kept.
@@ -38,7 +40,14 @@ pub fn of_error(error: &wasmtime::Error, meter: &Meter) -> Outcome {
     if let Some(I32Exit(code)) = error.downcast_ref::<I32Exit>() {
         return Outcome::Trapped(format!("the guest exited with code {code}"));
     }
-    Outcome::Trapped(causes(error))
+    let causes = causes(error);
+    // The engine says that a table is full, and not which.
+    let full = matches!(error.downcast_ref(), Some(ResourceTableError::Full));
+    Outcome::Trapped(if full {
+        format!("it held {HANDLES} handles, as many as it may: {causes}")
+    } else {
+        causes
+    })
 }
 
 /// What to call a guest that could not even start; `None` when the server had no slot for it.
