@@ -7,7 +7,7 @@ use super::support::cli::Cli;
 use super::support::faults::{AGAIN, FULL, HOST, LOCKED, is_problem, serving, undisturbed};
 use super::support::store::files;
 use super::support::wasm::{digest, stamped};
-use super::support::{Config, Raw, Server, eventually, get, guest};
+use super::support::{Config, Raw, Server, eventually, get, guest, request};
 
 /// The program as another upload, whose blob goes into a folder that is not there yet.
 fn another(server: &Server, wasm: &[u8], stamps: &mut std::ops::RangeFrom<u32>) -> Vec<u8> {
@@ -285,6 +285,32 @@ fn a_program_that_cannot_be_loaded_fails_its_calls_until_it_can_be() {
         server.fault("");
         assert_eq!(server.call("f").text(), "ok", "{fault} is gone");
     }
+}
+
+#[test]
+fn a_load_that_fails_once_is_tried_again_and_its_client_does_not_notice() {
+    let server = serving();
+    server.deploy("f", &guest("ok"));
+    let name = digest(&guest("ok")).replace("sha256:", "");
+    for (away, fault) in [
+        (false, "artifact.map=once ENOMEM"),
+        (true, "blob.open=once EIO"),
+        (true, "compile.spawn=once EAGAIN"),
+    ] {
+        server.optimised();
+        server.cool("f", "program");
+        if away {
+            let artifact = server.artifacts().into_iter().find(|path| path.to_string_lossy().contains(&name));
+            std::fs::remove_file(artifact.expect("an artifact")).unwrap();
+        }
+        server.fault(fault);
+        // Not even a method that a client would not repeat: no guest has seen the first attempt.
+        let answer = undisturbed(&server, || request(server.ingress, "POST", "/default/f/", &[], b"body"));
+        assert_eq!((answer.status, answer.text().as_str()), (200, "ok"), "{fault}");
+        assert_eq!(answer.header("x-spawnpoint-retries"), "", "it is one guest that was asked");
+        assert_eq!(server.faults(), "", "{fault} was met");
+    }
+    assert_eq!(server.metric("spawnpoint_requests_rejected_total", "code=\"host_error\""), 0.0);
 }
 
 #[test]

@@ -24,6 +24,7 @@ use super::visit::{Ids, Visit};
 use super::watch::Watch;
 use super::{Face, head, retry};
 use crate::deploy::live::Live;
+use crate::deploy::loader::LoadFailure;
 use crate::deploy::table::Route;
 use crate::engine::lanes::Group;
 use crate::engine::lease::{Lease, Terms};
@@ -161,7 +162,11 @@ async fn respond(desk: &Rc<Desk>, from: &Caller, visit: &mut Visit, request: Req
 /// The program of a version that has none in memory; and whether it was loaded for this request.
 async fn load(desk: &Desk, visit: &mut Visit, live: &Live) -> Result<(Arc<Program>, bool), Rejection> {
     let began = now_ns();
-    let loaded = live.program(&desk.face.loader).await;
+    let mut loaded = live.program(&desk.face.loader).await;
+    if loaded.as_ref().is_err_and(LoadFailure::may_pass) {
+        // No guest has run and no byte of the body is gone: whatever was asked for may be tried again.
+        loaded = live.program(&desk.face.loader).await;
+    }
     visit.phases.load_ns = now_ns().saturating_sub(began).max(1);
     loaded.map_err(|failure| {
         Rejection::HostError(format!("version {} of {}: {failure}", live.number, live.digest))

@@ -34,6 +34,21 @@ pub enum LoadFailure {
     Thread,
 }
 
+impl LoadFailure {
+    /// Whether trying again at once may do better: neither where the upload is at fault, nor where what was compiled is lost.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Artifact(LoadError::Io(_))
+            | Self::Blob(_)
+            | Self::Compile(CompileError::Host { .. })
+            | Self::Thread => true,
+            Self::Artifact(_) | Self::Compile(_) | Self::Write(_) | Self::Link(_) => false,
+            Self::Shared(why) => why.may_pass(),
+        }
+    }
+}
+
 fn detail(error: &LinkError) -> String {
     let (LinkError::Unfit(source) | LinkError::Engine { source, .. }) = error;
     format!("{source:#}").chars().take(400).collect()
