@@ -13,6 +13,7 @@ pub fn install() -> Result<PrometheusHandle, metrics_exporter_prometheus::BuildE
     describe_gauge!("spawnpoint_breakers_open", "Versions that are left alone because they failed too often");
     describe_gauge!("spawnpoint_memory_bytes", Unit::Bytes, "Memories and tables of all live instances");
     describe_gauge!("spawnpoint_memory_budget_bytes", Unit::Bytes, "What they may be together");
+    describe_counter!("spawnpoint_connections_shed_total", "Connections that did nothing and made room");
     describe_counter!("spawnpoint_connections_refused_total", "Connections for which there was no room");
     describe_counter!("spawnpoint_retries_total", "Calls that were tried again on a fresh instance");
     describe_counter!(
@@ -50,6 +51,7 @@ pub fn install() -> Result<PrometheusHandle, metrics_exporter_prometheus::BuildE
 fn begin() {
     for name in [
         "spawnpoint_connections_refused_total",
+        "spawnpoint_connections_shed_total",
         "spawnpoint_retries_total",
         "spawnpoint_resets_given_up_total",
         "spawnpoint_threads_stuck_total",

@@ -40,10 +40,10 @@ impl LoadFailure {
     pub fn may_pass(&self) -> bool {
         match self {
             Self::Artifact(LoadError::Io(_))
-            | Self::Blob(_)
+            | Self::Blob(BlobError::File(_) | BlobError::Interrupted)
             | Self::Compile(CompileError::Host { .. })
             | Self::Thread => true,
-            Self::Artifact(_) | Self::Compile(_) | Self::Write(_) | Self::Link(_) => false,
+            Self::Artifact(_) | Self::Blob(_) | Self::Compile(_) | Self::Write(_) | Self::Link(_) => false,
             Self::Shared(why) => why.may_pass(),
         }
     }
