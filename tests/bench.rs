@@ -111,7 +111,9 @@ fn cold_spawned_and_warm_stand_side_by_side() {
             assert!(phases.contains(&expected), "{phases:?}");
         }
         for phase in start["phases"].as_array().unwrap() {
-            assert_eq!(phase["count"], start["count"]);
+            // Only who was not known to be short waits for turns.
+            let all = phase["count"] == start["count"];
+            assert!(all || phase["phase"] == "lane", "{start}");
             assert!(phase["p50_us"].as_f64().unwrap() <= phase["p99_9_us"].as_f64().unwrap(), "{phase}");
         }
     }

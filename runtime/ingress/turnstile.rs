@@ -62,6 +62,8 @@ pub struct Gate {
     party: RefCell<Rc<Party>>,
     /// Whether it is that one's turn.
     open: Cell<bool>,
+    /// Whether a request has come in that turn.
+    entered: Cell<bool>,
     /// Whether its requests come side by side, over HTTP/2: then the connection is a party of its own.
     shared: Cell<bool>,
     ticket: RefCell<Option<Rc<Ticket>>>,
@@ -207,6 +209,7 @@ impl Gate {
             turnstile: turnstile.clone(),
             party: RefCell::new(turnstile.parties.strangers()),
             open: Cell::new(false),
+            entered: Cell::new(false),
             shared: Cell::new(false),
             ticket: RefCell::default(),
         }
@@ -216,12 +219,14 @@ impl Gate {
     /// not at once.
     pub async fn enters(&self, account: &Arc<Account>, http2: bool) -> bool {
         let known = self.party.borrow().is_of(account);
-        if known && self.open.get() {
+        let first = !self.entered.replace(true);
+        if known && self.open.get() && first {
             return false;
         }
         let parties = &self.turnstile.parties;
         let party = parties.of(account);
-        let greedy = parties.standing(&party, now_ns()) == Standing::Greedy;
+        let standing = parties.standing(&party, now_ns());
+        let greedy = standing == Standing::Greedy;
         if http2 {
             // A task of its own, of a connection that may be many tenants': nobody is charged for the others' answers.
             if !self.shared.replace(true) {
@@ -233,9 +238,11 @@ impl Gate {
             return greedy;
         }
         *self.party.borrow_mut() = party;
-        let waits = greedy && !known;
+        // Requests that came at once are not answered at once where others are.
+        let more = !first && standing != Standing::Alone;
+        let waits = greedy && !known || more;
         if waits {
-            // The connection's next turn is its new party's.
+            // The connection's next turn, which is its new party's.
             let mut again = false;
             poll_fn(|cx| {
                 if std::mem::replace(&mut again, true) {
@@ -245,6 +252,7 @@ impl Gate {
                 Poll::Pending
             })
             .await;
+            self.entered.set(true);
         }
         waits
     }
@@ -272,6 +280,7 @@ impl Gate {
             began_ns = now_ns();
         }
         self.open.set(true);
+        self.entered.set(false);
         let counted = (standing != Standing::Alone).then(|| Counted {
             began_ns,
             own_clock: (standing != Standing::Modest).then(thread_cpu_ns),
