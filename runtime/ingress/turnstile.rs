@@ -19,6 +19,7 @@ use crate::host::meter::{now_ns, thread_cpu_ns};
 use crate::model::fair::Fair;
 use crate::model::pace::Pace;
 use crate::net::outbox::Outbox;
+use crate::net::socket::READ;
 
 /// What a turn takes, about, in nanoseconds.
 const TURN_NS: u64 = 40_000;
@@ -64,6 +65,8 @@ pub struct Gate {
     open: Cell<bool>,
     /// Whether a request has come in that turn.
     entered: Cell<bool>,
+    /// Whether another one waits for the next turn.
+    more: Cell<bool>,
     /// Whether its requests come side by side, over HTTP/2: then the connection is a party of its own.
     shared: Cell<bool>,
     ticket: RefCell<Option<Rc<Ticket>>>,
@@ -71,6 +74,14 @@ pub struct Gate {
 
 /// A turn that has begun. Nobody counts what it takes where nobody else is.
 pub struct Turn(Option<Counted>);
+
+impl Turn {
+    /// Bytes that its connection may read in it.
+    #[must_use]
+    pub fn may_read(&self) -> usize {
+        if self.0.is_some() { READ } else { usize::MAX }
+    }
+}
 
 struct Counted {
     began_ns: u64,
@@ -210,6 +221,7 @@ impl Gate {
             party: RefCell::new(turnstile.parties.strangers()),
             open: Cell::new(false),
             entered: Cell::new(false),
+            more: Cell::new(false),
             shared: Cell::new(false),
             ticket: RefCell::default(),
         }
@@ -242,6 +254,7 @@ impl Gate {
         let more = !first && standing != Standing::Alone;
         let waits = greedy && !known || more;
         if waits {
+            self.more.set(more);
             // The connection's next turn, which is its new party's.
             let mut again = false;
             poll_fn(|cx| {
@@ -271,7 +284,8 @@ impl Gate {
         let standing = parties.standing(&party, began_ns);
         // Whoever is new comes after those who are at it already.
         let is_new = standing != Standing::Alone && parties.are_strangers(&party);
-        let waits = is_new || standing == Standing::Greedy;
+        let more = standing != Standing::Alone && self.more.get();
+        let waits = is_new || more || standing == Standing::Greedy;
         if !self.passes((&party, waits), now_ns, cx) {
             return None;
         }
@@ -281,6 +295,7 @@ impl Gate {
         }
         self.open.set(true);
         self.entered.set(false);
+        self.more.set(false);
         let counted = (standing != Standing::Alone).then(|| Counted {
             began_ns,
             own_clock: (standing != Standing::Modest).then(thread_cpu_ns),

@@ -242,6 +242,7 @@ where
         }
         link.remember(cx.waker());
         let Some(turn) = caller.gate.opens(cx) else { return Poll::Pending };
+        link.may_read(turn.may_read());
         if link.take_closing() {
             serving.as_mut().close();
         }

@@ -16,6 +16,8 @@ use super::outbox::Outbox;
 
 /// Bytes a connection may hold until its thread sends; whatever is larger is written at once.
 const HELD: usize = 16 * 1024;
+/// Bytes that are read in one turn, about, where others are.
+pub const READ: usize = 8 * 1024;
 /// Bytes of room that a connection keeps while it has nothing to send.
 const KEPT: usize = 1024;
 
@@ -36,6 +38,8 @@ pub struct Link {
     pub used: Cell<bool>,
     /// Whether it speaks HTTP/2.
     pub http2: Cell<bool>,
+    /// Bytes that may be read in this turn.
+    may_read: Cell<usize>,
     cut: Cell<bool>,
     closing: Cell<bool>,
     waker: RefCell<Option<Waker>>,
@@ -63,6 +67,7 @@ impl Link {
             running: Cell::new(0),
             used: Cell::new(false),
             http2: Cell::new(false),
+            may_read: Cell::new(usize::MAX),
             cut: Cell::new(false),
             closing: Cell::new(false),
             waker: RefCell::default(),
@@ -72,6 +77,11 @@ impl Link {
             queued: Cell::new(false),
             failed: Cell::new(None),
         })
+    }
+
+    /// The connection has its turn, which ends after so many bytes: what they ask for may take far longer than to read them.
+    pub fn may_read(&self, bytes: usize) {
+        self.may_read.set(bytes);
     }
 
     /// A whole head has arrived.
@@ -224,9 +234,15 @@ impl AsyncRead for Socket {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let link = &self.0;
+        if link.may_read.get() == 0 {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         let before = buffer.filled().len();
         let polled = Pin::new(&mut *link.stream.borrow_mut()).poll_read(cx, buffer);
-        let came = buffer.filled().len() > before;
+        let read = buffer.filled().len().saturating_sub(before);
+        link.may_read.set(link.may_read.get().saturating_sub(read));
+        let came = read > 0;
         if came && link.running.get() == 0 && link.head_since_ms.get() == 0 {
             link.head_since_ms.set((link.clock)());
         }
