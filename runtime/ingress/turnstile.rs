@@ -239,19 +239,20 @@ impl Gate {
         let party = parties.of(account);
         let standing = parties.standing(&party, now_ns());
         let greedy = standing == Standing::Greedy;
+        // Requests that came at once are not answered at once where others are.
+        let more = !first && standing != Standing::Alone;
         if http2 {
             // A task of its own, of a connection that may be many tenants': nobody is charged for the others' answers.
             if !self.shared.replace(true) {
                 *self.party.borrow_mut() = Rc::default();
             }
-            if greedy {
+            let waits = greedy || more;
+            if waits {
                 self.turnstile.turn(&party).await;
             }
-            return greedy;
+            return waits;
         }
         *self.party.borrow_mut() = party;
-        // Requests that came at once are not answered at once where others are.
-        let more = !first && standing != Standing::Alone;
         let waits = greedy && !known || more;
         if waits {
             self.more.set(more);
