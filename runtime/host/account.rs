@@ -119,13 +119,16 @@ impl Account {
 
     /// Takes memory for an instance. Returns whether there was enough, for all and for this tenant.
     pub fn grow(&self, bytes: u64) -> bool {
-        let used = self.budget.used.fetch_add(bytes, Relaxed).saturating_add(bytes);
         let own = self.bytes.fetch_add(bytes, Relaxed).saturating_add(bytes);
-        let may = self.may_hold(own, used);
-        if !may {
-            self.shrink(bytes);
+        // What is refused was never counted for all: nobody else is refused because of it.
+        let taken = self.budget.used.fetch_update(Relaxed, Relaxed, |used| {
+            let used = used.saturating_add(bytes);
+            self.may_hold(own, used).then_some(used)
+        });
+        if taken.is_err() {
+            self.bytes.fetch_sub(bytes, Relaxed);
         }
-        may
+        taken.is_ok()
     }
 
     /// Gives back what [`Account::grow`] took.
