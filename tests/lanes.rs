@@ -61,6 +61,25 @@ fn who_waits_for_a_turn_until_its_time_is_up_is_not_to_blame() {
 }
 
 #[test]
+fn of_more_heavy_calls_than_there_is_time_for_some_come_to_their_end_and_the_last_are_told_early() {
+    let server = one_thread();
+    server.deploy_with("busy", &guest("spin"), r#"{"limits": {"cpu_ms": 100, "wall_ms": 8000}}"#);
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut all: Vec<_> = (0..100 * cores).map(|_| asks(&server, "busy/")).collect();
+    let answers: Vec<_> = all.iter_mut().map(|raw| raw.answer().expect("an answer")).collect();
+    // If all of them took turns none would have used so much by then.
+    let (ended, refused): (Vec<_>, Vec<_>) = answers.iter().partition(|answer| answer.code() == "cpu_limit");
+    assert!(!ended.is_empty());
+    for answer in &refused {
+        assert_eq!((answer.status, answer.code(), answer.header("retry-after")), (503, "overloaded", "1"));
+    }
+    let path = format!("{}/failures?code=overloaded", Server::path("busy"));
+    let told = server.admin("GET", &path, &[], b"").json();
+    let early = |record: &serde_json::Value| record["wall_ms"].as_f64().expect("a number") < 8_000.0;
+    assert!(told["failures"].as_array().expect("a list").iter().any(early), "{told}");
+}
+
+#[test]
 fn a_heavy_call_answers_like_any_other() {
     let server = one_thread();
     for _ in 0..3 {

@@ -16,6 +16,7 @@ use crate::host::Grant;
 use crate::host::meter::now_ns;
 use crate::model::breaker::Rules;
 use crate::model::heaviness::{Expected, Heaviness};
+use crate::model::length::Length;
 use crate::model::limits::Limits;
 use crate::model::rate::Rate;
 use crate::model::retry::RetryBudget;
@@ -58,6 +59,7 @@ pub struct Live {
     broken: AtomicBool,
     used_ns: AtomicU64,
     heaviness: Heaviness,
+    length: Length,
 }
 
 /// What it takes to be live.
@@ -120,6 +122,7 @@ impl Live {
             broken: AtomicBool::new(false),
             used_ns: AtomicU64::new(0),
             heaviness: Heaviness::default(),
+            length: Length::default(),
         })
     }
 
@@ -208,6 +211,7 @@ impl Live {
         (began_heavy, came_to_nothing): (bool, bool),
         calls: impl FnOnce() -> u64,
     ) {
+        self.length.took(cpu_ns);
         match (cpu_ns > HEAVY_NS, began_heavy) {
             (false, _) if came_to_nothing => {}
             (false, _) => {
@@ -242,6 +246,12 @@ impl Live {
     #[must_use]
     pub fn expected(&self) -> Expected {
         self.heaviness.expected()
+    }
+
+    /// Whether its next call is expected to take longer than others on a thread may well wait for.
+    #[must_use]
+    pub fn is_long(&self) -> bool {
+        self.length.is_long()
     }
 
     /// When it was last called, on the clock of `now_ns`.

@@ -143,6 +143,12 @@ impl Run {
         &self.meter
     }
 
+    /// Whose it is.
+    #[must_use]
+    pub fn program(&self) -> ProgramId {
+        self.program
+    }
+
     /// Runs the guest until it waits, yields or ends. Charges the time to its meter.
     pub fn poll(&mut self, cx: &mut Context<'_>, pulse: &Pulse) -> Poll<Ended> {
         pulse.begin(Some(self.program));
@@ -239,6 +245,12 @@ impl Call {
             Place::Heavy(given) => given.is_computing(),
             Place::Over => false,
         }
+    }
+
+    /// Whether it waits in the heavy lane until others of its function have ended.
+    #[must_use]
+    pub fn is_standing(&self) -> bool {
+        matches!(&self.place, Place::Heavy(given) if given.is_standing())
     }
 
     /// Has the guest run in the heavy lane from now on. `gone` is told if its instance ends there unseen.

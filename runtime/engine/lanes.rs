@@ -4,6 +4,7 @@
 
 mod errand;
 mod queue;
+mod stage;
 
 use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -16,6 +17,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{Notify, oneshot};
 
 use super::instance::{Ended, Run};
+use super::program::ProgramId;
 use super::ticker::{Pulse, Ticker};
 use crate::host::account::Account;
 use crate::host::meter::Meter;
@@ -24,6 +26,7 @@ use crate::model::roster::Shift;
 use crate::tasks::{self, Rank};
 use errand::Errand;
 use queue::Queue;
+use stage::{Course, Stage};
 
 /// Ticks after which a call leaves the thread that took it.
 pub const LIGHT_TICKS: u32 = 2;
@@ -85,11 +88,17 @@ const RUNNING: u8 = 2;
 const AGAIN: u8 = 3;
 const OVER: u8 = 4;
 
+/// A function, or what else a group has done.
+type Whose = (u64, Option<ProgramId>);
+
 struct Job {
     group: Group,
     state: AtomicU8,
     /// Nobody wants what comes of it: it is only to be dropped.
     left: AtomicBool,
+    /// Of those, a few take turns at once.
+    whose: Whose,
+    course: Course,
     /// Since when it is in its line.
     since_ns: AtomicU64,
     /// Told how long a call waits for its turns.
@@ -176,10 +185,14 @@ impl HeavyLane {
     }
 
     fn job(&self, group: Group, (work, meter): (Work, Option<Arc<Meter>>), left: bool) -> Arc<Job> {
+        let program = if let Work::Run(run, ..) = &work { Some(run.program()) } else { None };
+        let whose = (group.tenant, program);
         let job = Arc::new(Job {
             group,
             state: AtomicU8::new(QUEUED),
             left: AtomicBool::new(left),
+            whose,
+            course: Course::default(),
             since_ns: AtomicU64::new(0),
             meter,
             work: Mutex::new(Some(work)),
@@ -210,6 +223,15 @@ impl Job {
             meter.has_turn(now_ns);
         }
         self.since_ns.load(Ordering::Relaxed)
+    }
+
+    /// Nobody wants what comes of it any more.
+    fn leave(self: &Arc<Self>) {
+        self.left.store(true, Ordering::SeqCst);
+        if self.state.load(Ordering::SeqCst) == QUEUED {
+            self.queue.leaves(self);
+        }
+        Arc::clone(self).wake();
     }
 
     fn is_waste(&self) -> bool {
@@ -320,6 +342,12 @@ impl Given {
         })
     }
 
+    /// Whether it waits until others of its function have ended.
+    #[must_use]
+    pub fn is_standing(&self) -> bool {
+        self.job.course.stage() == Stage::Waits
+    }
+
     /// Whether the guest runs, or would if it were its turn.
     #[must_use]
     pub fn is_computing(&self) -> bool {
@@ -340,7 +368,6 @@ impl Given {
 
 impl Drop for Given {
     fn drop(&mut self) {
-        self.job.left.store(true, Ordering::SeqCst);
-        Arc::clone(&self.job).wake();
+        self.job.leave();
     }
 }

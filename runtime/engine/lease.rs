@@ -29,6 +29,8 @@ pub struct Lease {
     gone: Option<Arc<Gone>>,
     /// Whether the call began on this thread and went on in the heavy lane.
     moved: bool,
+    /// What its tenant has been charged, in nanoseconds.
+    charged_ns: u64,
     meter: Arc<Meter>,
     max_requests: u32,
     group: Group,
@@ -101,6 +103,7 @@ impl Lease {
             room: Some(room),
             gone,
             moved: false,
+            charged_ns: 0,
             meter,
             max_requests: terms.max_requests,
             group: terms.group,
@@ -114,10 +117,11 @@ impl Lease {
         let Some(call) = self.call.as_mut().filter(|_| !self.ended) else {
             return Poll::Pending;
         };
-        let before = call.is_here().then(|| self.meter.cpu_ns());
+        let is_here = call.is_here();
         let polled = call.poll(cx, self.shelf.pulse());
-        if let (Some(before), Some(room)) = (before, &self.room) {
-            room.charge(self.meter.cpu_ns().saturating_sub(before));
+        if is_here && let Some(room) = &self.room {
+            let used_ns = self.meter.cpu_ns();
+            room.charge(used_ns.saturating_sub(std::mem::replace(&mut self.charged_ns, used_ns)));
         }
         let Poll::Ready(ended) = polled else {
             if call.is_too_heavy() {
@@ -141,7 +145,7 @@ impl Lease {
 
     fn judge(&mut self, ended: Ended) -> End {
         // Dropped where there is no instance that could keep it.
-        let room = self.room.take();
+        let room = self.take_room();
         match ended {
             Ended::Cleanly(instance) => {
                 if self.start == Start::Spawned || self.start == Start::Cold {
@@ -172,6 +176,13 @@ impl Lease {
         }
     }
 
+    /// Its room, to be given to whatever is left of it. What it used in the heavy lane is charged at last.
+    fn take_room(&mut self) -> Option<Room> {
+        let room = self.room.take()?;
+        room.charge_elsewhere(self.meter.cpu_ns().saturating_sub(self.charged_ns));
+        Some(room)
+    }
+
     /// The head, once the guest has set it.
     pub fn head(&mut self, cx: &mut Context<'_>) -> Option<Answer> {
         self.call.as_mut()?.head(cx)
@@ -181,6 +192,12 @@ impl Lease {
     #[must_use]
     pub fn is_computing(&self) -> bool {
         !self.ended && self.call.as_ref().is_some_and(Call::is_computing)
+    }
+
+    /// Whether it waits in the heavy lane until others of its function have ended.
+    #[must_use]
+    pub fn is_standing(&self) -> bool {
+        !self.ended && self.call.as_ref().is_some_and(Call::is_standing)
     }
 
     /// Tells a 0.3 guest that its body has gone out.
@@ -217,7 +234,7 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        if let (Some(call), Some(room)) = (self.call.take(), self.room.take()) {
+        if let (Some(call), Some(room)) = (self.call.take(), self.take_room()) {
             self.shelf.abandon(call, room, self.gone.take());
         }
     }

@@ -22,6 +22,7 @@ use super::sizing::Sizing;
 use super::ticker::Pulse;
 use crate::host::account::Budget;
 use crate::host::meter::now_ns;
+use crate::model::length::SHORT_NS;
 use used::{AllUsed, Used};
 
 /// Bytes that an instance may have grown to and still be dropped on the thread that answers calls, whatever it did. What
@@ -325,9 +326,11 @@ impl Shelf {
     }
 
     /// An instance that is done. Dropped later, off the request's path; in the heavy lane if its call was heavy and it grew
-    /// large, because giving its memory back may take longer than a call that others wait for.
+    /// large, because giving its memory back may take longer than a call that others wait for, or if it was long and its tenant
+    /// uses more than its part.
     pub fn discard(&self, instance: Box<Instance>, room: Room, group: Group) {
-        if instance.meter().memory_peak() > LARGE && instance.meter().cpu_ns() > HEAVY_NS {
+        let (grew, used_ns) = (instance.meter().memory_peak(), instance.meter().cpu_ns());
+        if grew > LARGE && used_ns > HEAVY_NS || used_ns > SHORT_NS && room.is_hogged(now_ns()) {
             let gone = Gone::new(&self.work);
             self.heavy.throw_away(group, instance, gone.clone());
             self.away.borrow_mut().push((room, gone));
@@ -359,6 +362,10 @@ impl Shelf {
     fn empty_bin(&self) {
         self.clear_away();
         let waste = std::mem::take(&mut *self.bin.borrow_mut());
+        self.throw_away(waste);
+    }
+
+    fn throw_away(&self, waste: impl IntoIterator<Item = Waste>) {
         self.pulse.begin(None);
         for item in waste {
             let _ = catch_unwind(AssertUnwindSafe(|| drop(item)));

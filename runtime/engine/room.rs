@@ -153,7 +153,7 @@ impl Rooms {
     pub fn may(&self, share: &Share) -> bool {
         let free = self.most.saturating_sub(self.busy.get());
         let weight = share.account.quota.weight;
-        may_take(share.busy.get().into(), free.into(), weight) && share.account.may_spawn()
+        may_take(share.busy.get().into(), free.into(), self.most.into(), weight) && share.account.may_spawn()
     }
 
     /// Room for the instance of a call. The caller has asked whether it may, and whether it is full.
@@ -299,6 +299,11 @@ impl Room {
     /// Takes note of time that a guest of its tenant has used of the thread.
     pub fn charge(&self, used_ns: u64) {
         self.rooms.parties.charge_guest(&self.share.party, used_ns);
+    }
+
+    /// The same, of what a guest has used in the heavy lane.
+    pub fn charge_elsewhere(&self, used_ns: u64) {
+        self.share.party.charge_elsewhere(used_ns);
     }
 
     /// No call has it any more.

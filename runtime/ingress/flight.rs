@@ -133,18 +133,23 @@ impl Flight {
         self.state.borrow().lease.as_ref().is_some_and(Lease::has_moved)
     }
 
-    /// Ends the guest if its time is up. Called by the watch.
+    /// Ends the guest if its time is up; or half of it, if it waits for others and has answered nothing. Called by the watch.
     pub fn expire(&self, now_ns: u64) {
-        if now_ns < self.deadline_ns {
+        let half_ns = self.allowed_ns / 2;
+        if now_ns.saturating_add(half_ns) < self.deadline_ns {
             return;
         }
         let Ok(mut state) = self.state.try_borrow_mut() else { return };
+        let turns_ns = state.lease.as_ref().map_or(0, |lease| lease.meter().turns_ns());
+        let stands = self.visit.borrow().is_none() && state.lease.as_ref().is_some_and(Lease::is_standing);
+        if now_ns < self.deadline_ns && !stands {
+            return;
+        }
+        let waited = stands || turns_ns > half_ns;
         let runs = state.ended.is_none();
         if runs {
             let for_body = state.lease.as_ref().is_some_and(|lease| lease.meter().waits_for_body());
             let client = for_body || self.client_has_a_piece.get();
-            let turns_ns = state.lease.as_ref().map_or(0, |lease| lease.meter().turns_ns());
-            let waited = turns_ns > self.allowed_ns / 2;
             state.end(Err(if waited { Outcome::Overloaded } else { Outcome::Timeout { client } }));
             if let Some(waker) = state.waker.take() {
                 waker.wake();

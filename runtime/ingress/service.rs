@@ -206,7 +206,7 @@ impl Calling<'_> {
             group: *group,
             heavy: match live.expected() {
                 // There each tenant has its turn.
-                Expected::Light => hogged,
+                Expected::Light => hogged && live.is_long(),
                 // Each waits for its turn there with an instance of its own: a thousand calls would leave none for others,
                 // for a doubt that may be the machine's doing.
                 Expected::New => hogged || !(program.code.is_light() || desk.shelf.is_crowded()),

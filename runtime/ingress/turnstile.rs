@@ -19,7 +19,7 @@ use crate::host::meter::{now_ns, thread_cpu_ns};
 use crate::model::fair::Fair;
 use crate::model::pace::Pace;
 use crate::net::outbox::Outbox;
-use crate::net::socket::READ;
+use crate::net::socket::{READ, READ_FRAMES};
 
 /// What a turn takes, about, in nanoseconds.
 const TURN_NS: u64 = 40_000;
@@ -33,6 +33,10 @@ pub struct Turnstile {
     lines: RefCell<Fair<*const Party, Rc<Ticket>>>,
     something: Notify,
     round: Round,
+    /// Those whose turn it is.
+    under_way: Cell<usize>,
+    /// Whoever clears up behind all of them.
+    janitor: Rc<Party>,
     /// Answers that leave before the first turn of a round: nobody else's waits for those to be over.
     outbox: Rc<Outbox>,
 }
@@ -67,7 +71,7 @@ pub struct Gate {
     entered: Cell<bool>,
     /// Whether another one waits for the next turn.
     more: Cell<bool>,
-    /// Whether its requests come side by side, over HTTP/2: then the connection is a party of its own.
+    /// Whether its requests come side by side, over HTTP/2: then they may be several tenants'.
     shared: Cell<bool>,
     ticket: RefCell<Option<Rc<Ticket>>>,
 }
@@ -76,10 +80,14 @@ pub struct Gate {
 pub struct Turn(Option<Counted>);
 
 impl Turn {
-    /// Bytes that its connection may read in it.
+    /// Bytes that its connection may read in it, one that speaks HTTP/2 or not.
     #[must_use]
-    pub fn may_read(&self) -> usize {
-        if self.0.is_some() { READ } else { usize::MAX }
+    pub fn may_read(&self, http2: bool) -> usize {
+        match (&self.0, http2) {
+            (None, _) => usize::MAX,
+            (Some(_), false) => READ,
+            (Some(_), true) => READ_FRAMES,
+        }
     }
 }
 
@@ -96,7 +104,15 @@ impl Turnstile {
     #[must_use]
     pub fn new(parties: Rc<Parties>, outbox: Rc<Outbox>) -> Rc<Self> {
         let lines = RefCell::new(Fair::new(TURN_NS));
-        Rc::new(Self { parties, lines, something: Notify::new(), round: Round::default(), outbox })
+        Rc::new(Self {
+            parties,
+            lines,
+            something: Notify::new(),
+            round: Round::default(),
+            under_way: Cell::new(0),
+            janitor: Rc::default(),
+            outbox,
+        })
     }
 
     /// Lets one after the other go on until the thread ends.
@@ -114,6 +130,7 @@ impl Turnstile {
                 ticket.waker.borrow().wake_by_ref();
                 under_way.push(ticket);
             }
+            self.under_way.set(under_way.len());
             if under_way.is_empty() {
                 self.something.notified().await;
                 continue;
@@ -170,14 +187,29 @@ impl Turnstile {
         ticket
     }
 
+    /// Goes on when whatever is ready has run, and where connections take turns in one of its own, so that nobody waits for both.
+    /// It is over when what is returned is dropped.
+    pub async fn sweeps(&self) -> Option<impl Drop + use<>> {
+        if self.under_way.get() > 0 {
+            let ticket = self.ticket(&self.janitor).await;
+            // Those of this round, too.
+            self.outbox.send();
+            return Some(Sweep { ticket, began_ns: now_ns() });
+        }
+        tokio::task::yield_now().await;
+        None
+    }
+
     /// Goes on when it is this party's turn: for what is not a connection's own doing, like one of many requests on it.
     async fn turn(&self, party: &Rc<Party>) {
+        self.ticket(party).await.over.set(Some(TURN_NS));
+    }
+
+    /// A ticket whose turn has begun.
+    async fn ticket(&self, party: &Rc<Party>) -> Rc<Ticket> {
         let mut ticket: Option<Rc<Ticket>> = None;
         poll_fn(|cx| match &ticket {
-            Some(ticket) if self.admits(ticket, now_ns) => {
-                ticket.over.set(Some(TURN_NS));
-                Poll::Ready(())
-            }
+            Some(ticket) if self.admits(ticket, now_ns) => Poll::Ready(ticket.clone()),
             Some(ticket) => {
                 ticket.waker.borrow_mut().clone_from(cx.waker());
                 Poll::Pending
@@ -187,7 +219,19 @@ impl Turnstile {
                 Poll::Pending
             }
         })
-        .await;
+        .await
+    }
+}
+
+/// The turn of whoever clears up.
+struct Sweep {
+    ticket: Rc<Ticket>,
+    began_ns: u64,
+}
+
+impl Drop for Sweep {
+    fn drop(&mut self) {
+        self.ticket.over.set(Some(now_ns().saturating_sub(self.began_ns)));
     }
 }
 
@@ -242,9 +286,10 @@ impl Gate {
         // Requests that came at once are not answered at once where others are.
         let more = !first && standing != Standing::Alone;
         if http2 {
-            // A task of its own, of a connection that may be many tenants': nobody is charged for the others' answers.
-            if !self.shared.replace(true) {
-                *self.party.borrow_mut() = Rc::default();
+            // A task of its own, of a connection that may be many tenants': none is charged for the others' frames.
+            let new = !self.shared.replace(true);
+            if !known {
+                *self.party.borrow_mut() = if new { party.clone() } else { parties.mixed() };
             }
             let waits = greedy || more;
             if waits {
@@ -340,7 +385,7 @@ impl Gate {
                 Some(began) => thread_cpu_ns().saturating_sub(began).saturating_sub(charged_ns),
                 None => now_ns().saturating_sub(turn.began_ns).saturating_sub(charged_ns).min(UNASKED_NS),
             };
-            self.party.borrow().charge(rest_ns);
+            self.turnstile.parties.charge(&self.party.borrow(), rest_ns);
             took_ns = charged_ns + rest_ns;
         }
         if let Some(ticket) = self.ticket.take() {

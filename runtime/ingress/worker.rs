@@ -118,9 +118,10 @@ async fn run(hire: Hire) {
     tasks::local(outbox.clone().run());
     let turnstile = Turnstile::new(shelf.parties().clone(), outbox.clone());
     tasks::local(turnstile.clone().run());
+    let turns = turnstile.clone();
     let desk =
         Rc::new(Desk { face, shelf: shelf.clone(), watch: watch.clone(), outbox, doorbell, ids, times });
-    tasks::local(shelf.clone().janitor());
+    tasks::local(shelf.clone().janitor(async move || turns.sweeps().await));
     tasks::local(watch.clone().run(server_limits));
     tasks::local(watch.clone().shed(shed));
     let mut settle = tokio::time::interval(Duration::from_secs(1));
@@ -242,7 +243,7 @@ where
         }
         link.remember(cx.waker());
         let Some(turn) = caller.gate.opens(cx) else { return Poll::Pending };
-        link.may_read(turn.may_read());
+        link.may_read(turn.may_read(link.http2.get()));
         if link.take_closing() {
             serving.as_mut().close();
         }

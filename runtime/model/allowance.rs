@@ -39,6 +39,12 @@ impl Allowance {
         self.0.saturating_sub(now_ns) > BURST_NS * PART / u64::from(weight.max(1))
     }
 
+    /// Whether no more was used than its part.
+    #[must_use]
+    pub fn is_paid(self, now_ns: u64) -> bool {
+        self.0 <= now_ns
+    }
+
     /// Whether half as much was.
     #[must_use]
     pub fn is_half_spent(self, now_ns: u64, weight: u32) -> bool {

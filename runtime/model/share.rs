@@ -8,6 +8,10 @@ mod tests;
 /// much as the others, and something stays free for whoever comes next.
 const ALPHA: u64 = 4;
 
+/// Where no more than one part in so many is free, a tenant may hold no more than is free: of those that come one after the
+/// other and end nothing, each gets half of what is left, and not a fifth.
+const SCARCE: u64 = 8;
+
 /// One part in so many of what is taken by the byte is kept for tenants that hold little of it.
 const KEPT: u64 = 16;
 /// So many of those find room in it.
@@ -22,15 +26,16 @@ pub const STANDING_MS: u64 = 5;
 /// A queue that was not empty for so long is a standing one.
 pub const INTERVAL_MS: u64 = 100;
 
-/// Whether a tenant that holds `own` may take one more while `free` are.
+/// Whether a tenant that holds `own` may take one more while `free` of `all` are.
 ///
 /// Who holds nothing takes whatever is there. Who holds something never takes the last: that is the newcomer's.
 #[must_use]
-pub fn may_take(own: u64, free: u64, weight: u32) -> bool {
+pub fn may_take(own: u64, free: u64, all: u64, weight: u32) -> bool {
     if own == 0 {
         return free > 0;
     }
-    own < free.saturating_sub(1).saturating_mul(ALPHA).saturating_mul(u64::from(weight.max(1)))
+    let alpha = if free > all / SCARCE { ALPHA } else { 1 };
+    own < free.saturating_sub(1).saturating_mul(alpha).saturating_mul(u64::from(weight.max(1)))
 }
 
 /// As [`may_take`], for something that is taken by the byte: whether a tenant may hold `own` of `all` if then `free` are left.

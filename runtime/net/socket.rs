@@ -18,6 +18,8 @@ use super::outbox::Outbox;
 const HELD: usize = 16 * 1024;
 /// Bytes that are read in one turn, about, where others are.
 pub const READ: usize = 8 * 1024;
+/// The same of HTTP/2, no more than that: a frame of twenty bytes may be a request, or refuse one.
+pub const READ_FRAMES: usize = 2 * 1024;
 /// Bytes of room that a connection keeps while it has nothing to send.
 const KEPT: usize = 1024;
 
@@ -239,9 +241,20 @@ impl AsyncRead for Socket {
             return Poll::Pending;
         }
         let before = buffer.filled().len();
-        let polled = Pin::new(&mut *link.stream.borrow_mut()).poll_read(cx, buffer);
+        let may_read = link.may_read.get();
+        let mut stream = link.stream.borrow_mut();
+        let polled = if may_read <= READ_FRAMES && may_read < buffer.remaining() {
+            let mut few = ReadBuf::new(buffer.initialize_unfilled_to(may_read));
+            let polled = Pin::new(&mut *stream).poll_read(cx, &mut few);
+            let read = few.filled().len();
+            buffer.advance(read);
+            polled
+        } else {
+            Pin::new(&mut *stream).poll_read(cx, buffer)
+        };
+        drop(stream);
         let read = buffer.filled().len().saturating_sub(before);
-        link.may_read.set(link.may_read.get().saturating_sub(read));
+        link.may_read.set(may_read.saturating_sub(read));
         let came = read > 0;
         if came && link.running.get() == 0 && link.head_since_ms.get() == 0 {
             link.head_since_ms.set((link.clock)());

@@ -6,8 +6,7 @@ mod tests;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::task::{Context, Poll, Wake as _, ready};
+use std::task::{Context, Poll, ready};
 
 use tokio::sync::oneshot;
 
@@ -22,8 +21,7 @@ struct Waits(Arc<Job>);
 
 impl Drop for Waits {
     fn drop(&mut self) {
-        self.0.left.store(true, Ordering::SeqCst);
-        Arc::clone(&self.0).wake();
+        self.0.leave();
     }
 }
 

@@ -5,12 +5,14 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::{Group, Job};
+use super::stage::Stage;
+use super::{Group, Job, Whose};
 use crate::engine::ticker::Pulse;
 use crate::host::meter::{now_ns, thread_cpu_ns};
 use crate::host::taken::TakenPages;
 use crate::model::audience::{Answered, Audience};
 use crate::model::fair::Fair;
+use crate::model::few::Few;
 use crate::model::paging::Paging;
 use crate::model::roster::{Roster, Shift, Slice};
 
@@ -18,6 +20,11 @@ use crate::model::roster::{Roster, Shift, Slice};
 const SLICE_NS: u64 = 1_000_000;
 /// What a thread may take to wake up, in nanoseconds: only what goes beyond is a wait for a core.
 const WAKING_NS: u64 = 1_000_000;
+
+/// Calls of one function that take turns at once, for each core: where a thousand did, none would end in time.
+const AT_ONCE: usize = 8;
+/// But each has so many turns first: what is done then never waits for what takes long.
+const FIRST: u32 = 4;
 
 /// Shared by the threads of both shifts and whoever has something for them.
 pub(super) struct Queue {
@@ -37,6 +44,8 @@ pub(super) struct Queue {
 struct Lines {
     /// By tenant. No bound of its own: a call holds an instance, and those are bounded.
     calls: Fair<u64, Arc<Job>>,
+    /// Those of them that have had their first turns, of one function: a few take turns, the others wait until one of those ends.
+    few: Few<Whose, Arc<Job>>,
     /// What is only to be dropped: one slice, however long, while its instance's place is taken. It is always for the relief.
     waste: Fair<u64, Arc<Job>>,
     /// Of tenants, while others are answered.
@@ -58,15 +67,50 @@ struct Taken {
 }
 
 impl Lines {
-    /// Whose it is from now on.
+    /// It came, or has what it waited for. Tells whose it is from now on.
     fn push(&mut self, job: Arc<Job>) -> Shift {
-        let party = (job.group.tenant, job.group.weight);
         if job.is_waste() {
-            self.waste.push(party, job);
-            return Shift::Relief;
+            return self.waste(job);
         }
-        self.calls.push(party, job);
+        if job.course.stage() == Stage::Few {
+            self.few.goes_on(job.whose);
+        }
+        self.line_up(job)
+    }
+
+    /// It would go on right after its slice, unless nobody wants it any more. Tells who has something to do now.
+    fn goes_on(&mut self, job: Arc<Job>) -> [Option<Shift>; 2] {
+        if job.is_waste() {
+            return [self.rests(&job), Some(self.waste(job))];
+        }
+        if job.course.stage() == Stage::Few || job.course.takes_turn() < FIRST {
+            return [Some(self.line_up(job)), None];
+        }
+        job.course.comes_to(Stage::Waits);
+        [self.few.comes(job.whose, job).map(|job| self.joins(job)), None]
+    }
+
+    /// It is not at it any more: another one takes its place, if it had one.
+    fn rests(&mut self, job: &Job) -> Option<Shift> {
+        let placed = job.course.stage() == Stage::Few;
+        let next = if placed { self.few.rests(&job.whose) } else { None };
+        next.map(|next| self.joins(next))
+    }
+
+    /// It is one of the few from now on.
+    fn joins(&mut self, job: Arc<Job>) -> Shift {
+        job.course.comes_to(Stage::Few);
+        self.line_up(job)
+    }
+
+    fn line_up(&mut self, job: Arc<Job>) -> Shift {
+        self.calls.push((job.group.tenant, job.group.weight), job);
         self.roster.on()
+    }
+
+    fn waste(&mut self, job: Arc<Job>) -> Shift {
+        self.waste.push((job.group.tenant, job.group.weight), job);
+        Shift::Relief
     }
 
     /// The next one for this shift.
@@ -110,6 +154,7 @@ impl Queue {
     pub(super) fn new(cores: usize, (answered, bytes_per_second): (Answered, u64)) -> Self {
         let lines = Lines {
             calls: Fair::new(SLICE_NS),
+            few: Few::new(AT_ONCE * cores.max(1)),
             waste: Fair::new(SLICE_NS),
             paging: Paging::new(bytes_per_second),
             audience: Audience::default(),
@@ -157,6 +202,17 @@ impl Queue {
         job.awaits_turn(now_ns());
         let shift = self.lock().push(job);
         self.ready(shift).notify_one();
+    }
+
+    /// Nobody wants this one any more: it need not wait until others have ended.
+    pub(super) fn leaves(&self, job: &Arc<Job>) {
+        let mut lines = self.lock();
+        let left = lines.few.leaves(&job.whose, |other| Arc::ptr_eq(other, job));
+        let shift = left.map(|job| lines.waste(job));
+        drop(lines);
+        if let Some(shift) = shift {
+            self.ready(shift).notify_one();
+        }
     }
 
     fn next(&self, shift: Shift) -> Option<Taken> {
@@ -214,10 +270,10 @@ impl Queue {
             lines.working = lines.working.saturating_sub(1);
             let next = if again {
                 job.awaits_turn(free_ns);
-                Some(lines.push(job.clone()))
+                lines.goes_on(job.clone())
             } else {
                 self.busy.fetch_sub(1, Ordering::Relaxed);
-                None
+                [if waste { None } else { lines.rests(&job) }, None]
             };
             let line = if waste { &mut lines.waste } else { &mut lines.calls };
             line.ends(&job.group.tenant, used_ns);
@@ -227,8 +283,9 @@ impl Queue {
             if changed || freed {
                 // Everything that waits is for those now.
                 self.ready(on).notify_all();
-            } else if let Some(next) = next.filter(|next| *next != shift) {
-                self.ready(next).notify_one();
+            } else {
+                let others = next.into_iter().flatten().filter(|next| *next != shift);
+                others.for_each(|next| self.ready(next).notify_one());
             }
         }
     }

@@ -21,15 +21,65 @@ fn what_is_done_for_a_tenant_makes_it_greedy_and_only_what_its_guests_do_makes_i
     assert_eq!(parties.standing(&one, now), Standing::Alone);
     assert_eq!(parties.standing(&other, now), Standing::Modest);
     assert_eq!(parties.standing(&one, now), Standing::Modest);
-    one.charge(3 * MS / 2);
+    parties.charge(&one, 3 * MS / 2);
     assert_eq!(parties.standing(&one, now), Standing::NearlyGreedy);
-    one.charge(MS);
+    parties.charge(&one, MS);
     assert_eq!(parties.standing(&one, now), Standing::Greedy);
     assert!(!parties.is_hogging(&one, now));
     parties.charge_guest(&one, 5 * MS);
     assert!(parties.is_hogging(&one, now));
     assert_eq!(parties.charged_ns(), 5 * MS);
     assert_eq!(parties.standing(&other, now), Standing::Modest);
+}
+
+#[test]
+fn who_uses_more_than_its_part_and_less_than_others_is_not_whom_they_wait_for() {
+    let parties = Parties::default();
+    let (one, other) = tenants(&parties);
+    let start = 1_000 * MS;
+    for turn in 0..100 {
+        let now = start + turn * MS;
+        let standings = (parties.standing(&one, now), parties.standing(&other, now));
+        if turn > 50 {
+            assert_eq!(standings, (Standing::NearlyGreedy, Standing::Greedy));
+        }
+        parties.charge(&one, 3 * MS / 10);
+        parties.charge(&other, 6 * MS / 10);
+    }
+    // From now on it uses as much.
+    for turn in 100..250 {
+        let now = start + turn * MS;
+        let standings = (parties.standing(&one, now), parties.standing(&other, now));
+        if turn > 200 {
+            assert_eq!(standings, (Standing::Greedy, Standing::Greedy));
+        }
+        parties.charge(&one, 5 * MS / 10);
+        parties.charge(&other, 5 * MS / 10);
+    }
+}
+
+#[test]
+fn a_hog_is_one_until_it_has_paused_for_what_it_used_wherever_that_was() {
+    let parties = Parties::default();
+    let (one, other) = tenants(&parties);
+    let mut now = 1_000 * MS;
+    let looks = |now| (parties.is_hogging(&one, now), parties.is_hogging(&other, now));
+    assert_eq!((looks(now), looks(now)), ((false, false), (false, false)));
+    one.charge_elsewhere(2 * MS + 1);
+    assert_eq!(looks(now), (true, false));
+    assert_eq!(parties.standing(&one, now), Standing::Modest, "the thread has done nothing for it");
+    for _ in 0..7 {
+        now += MS;
+        assert_eq!(looks(now), (true, false), "less than it may use at once, and not paid for");
+    }
+    for _ in 0..100 {
+        now += 5 * MS;
+        one.charge_elsewhere(MS / 2);
+        assert_eq!(looks(now), (true, false), "a tenth of the time is more than a fourth of its part");
+    }
+    assert_eq!(looks(now + 101 * MS), (false, false));
+    one.charge_elsewhere(MS);
+    assert_eq!(looks(now + 102 * MS), (false, false));
 }
 
 #[test]
@@ -46,7 +96,9 @@ fn who_has_the_thread_to_itself_is_not_greedy_though_it_makes_new_connections() 
     let now = 100 * MS;
     assert_eq!(parties.standing(&other, now), Standing::Modest, "who comes has used nothing");
     assert_eq!(parties.standing(&one, now), Standing::Greedy);
-    strangers.charge(5 * MS);
+    parties.charge(&strangers, 5 * MS);
+    assert_eq!(parties.standing(&strangers, now), Standing::NearlyGreedy, "its tenant uses more");
+    parties.charge(&strangers, 100 * MS);
     assert_eq!(parties.standing(&strangers, now), Standing::Greedy);
 }
 

@@ -5,12 +5,17 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Instance, Program, ProgramId, Room, Shelf, Waste, now_ms};
+use super::{Instance, Program, ProgramId, Room, Shelf, Waste, now_ms, now_ns};
 use crate::engine::instance::{reset_ahead, spawn_ahead};
 use crate::engine::program::SpawnError;
 
-/// Stores in the bin above which dropping them no longer waits for the thread to be idle.
+/// Stores in the bin above which dropping them no longer waits for the thread to be idle, and those above which some are dropped
+/// however long that takes.
 const BIN: usize = 16;
+const FULL: usize = 64;
+
+/// How long the thread goes on dropping before it looks for what came in, in nanoseconds.
+const SWEEP_NS: u64 = 40_000;
 
 /// How long making an instance ahead of a call may take.
 const AHEAD: Duration = Duration::from_secs(2);
@@ -23,25 +28,49 @@ enum Ahead {
 
 impl Shelf {
     /// The thread's janitor: empties the bin after answers were flushed, and makes instances ahead while the
-    /// thread has nothing better to do. Never returns.
-    pub async fn janitor(self: Rc<Self>) {
+    /// thread has nothing better to do. A piece of it at a time, when whatever is ready to run on the thread has run, the flush of
+    /// the answer included; where others take turns, in one of its own, which `turn` waits for. Never returns.
+    pub async fn janitor<T>(self: Rc<Self>, turn: impl AsyncFn() -> Option<T>) {
         loop {
             self.work.notified().await;
-            self.clear_away();
             loop {
+                self.clear_away();
                 let before = self.calls.get();
-                // Whatever is ready to run on this thread runs first, the flush of the answer included.
-                tokio::task::yield_now().await;
+                let turn = if self.bin.borrow().is_empty() {
+                    tokio::task::yield_now().await;
+                    None
+                } else {
+                    turn().await
+                };
                 let idle = self.calls.get() == before;
-                if idle || self.bin.borrow().len() >= BIN || self.rooms.is_awaited() {
+                if self.rooms.is_awaited() {
                     self.empty_bin();
+                } else if idle || turn.is_some() || self.bin.borrow().len() >= BIN {
+                    self.sweep();
                 }
+                drop(turn);
                 if self.rooms.is_short() {
                     self.shed(|_| true);
                 }
-                if idle && !self.refill_one().await {
+                let done = self.bin.borrow().is_empty();
+                if done && idle && !self.refill_one().await {
                     break;
                 }
+            }
+        }
+    }
+
+    /// Drops of the bin what can be dropped in a moment.
+    fn sweep(&self) {
+        let began_ns = now_ns();
+        loop {
+            let mut bin = self.bin.borrow_mut();
+            let few = bin.len() < FULL;
+            let Some(item) = bin.pop() else { break };
+            drop(bin);
+            self.throw_away(std::iter::once(item));
+            if few && now_ns().saturating_sub(began_ns) > SWEEP_NS {
+                break;
             }
         }
     }

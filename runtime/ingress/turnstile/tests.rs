@@ -144,7 +144,7 @@ fn uses(parties: &Parties, party: &Rc<Party>, used_ns: u64) {
     for party in [&parties.of(&account("other")), party] {
         let _ = parties.standing(party, now);
     }
-    party.charge(used_ns);
+    parties.charge(party, used_ns);
 }
 
 /// What has been used is forgotten with time, and so are others: a machine that stands still for long spoils a try, a fault
@@ -222,14 +222,17 @@ async fn a_new_connection() -> Result<(), &'static str> {
         expect(entering.as_mut().poll(cx) == Poll::Ready(true), "it has waited")?;
         gate.closes(&turn);
     }
-    // And so does a request over HTTP/2, whose connection is nobody's: it may call many.
+    // And so does a request over HTTP/2, whose connection is several tenants' once it calls another's.
     uses(&parties, &parties.of(&greedy), MUCH_NS);
     let mut entering = pin!(gate.enters(&greedy, true));
     expect(entering.as_mut().poll(cx).is_pending(), "a stream waits, too")?;
     expect(entering.await, "it says so")?;
-    expect(!gate.party.borrow().is_of(&greedy), "the connection is a party of its own")?;
+    expect(gate.party.borrow().is_of(&greedy), "the connection is its tenant's")?;
+    let _ = gate.enters(&account("another"), true).await;
+    expect(Rc::ptr_eq(&gate.party.borrow(), &parties.mixed()), "and then nobody's alone")?;
+    let _ = gate.enters(&greedy, true).await;
     gate.is_lost();
-    expect(!Rc::ptr_eq(&gate.party.borrow(), &parties.lost()), "and stays one")
+    expect(Rc::ptr_eq(&gate.party.borrow(), &parties.mixed()), "and stays so")
 }
 
 #[test]

@@ -10,7 +10,7 @@ fn saturate(held: &mut [u64], weights: &[u32], all: u64) {
         let mut took = false;
         for n in 0..held.len() {
             let free = all - held.iter().sum::<u64>();
-            if may_take(held[n], free, weights[n]) {
+            if may_take(held[n], free, all, weights[n]) {
                 held[n] += 1;
                 took = true;
             }
@@ -31,11 +31,24 @@ fn alone_a_tenant_gets_most_but_not_all() {
 }
 
 #[test]
+fn of_those_that_come_one_after_the_other_and_end_nothing_each_gets_half_of_what_is_left() {
+    let (all, mut held) = (500, vec![]);
+    for _ in 0..8 {
+        let (before, mut own) = (held.iter().sum::<u64>(), 0);
+        while may_take(own, all - before - own, all, 1) {
+            own += 1;
+        }
+        held.push(own);
+    }
+    assert_eq!(held, [400, 50, 25, 12, 6, 3, 2, 1]);
+}
+
+#[test]
 fn a_heavier_tenant_gets_more() {
-    assert!(!may_take(400, 100, 1) && may_take(400, 100, 2));
+    assert!(!may_take(400, 100, 500, 1) && may_take(400, 100, 500, 2));
     let mut held = [0];
     saturate(&mut held, &[3], 1_000);
-    assert!(held[0] > 900, "{held:?}");
+    assert_eq!(held, [875], "an eighth is for others");
 }
 
 #[test]
@@ -62,7 +75,7 @@ proptest! {
         let (mut held, weights) = (vec![0; hogs], vec![1; hogs]);
         saturate(&mut held, &weights, all);
         let free = all - held.iter().sum::<u64>();
-        prop_assert!(may_take(0, free, 1), "{held:?} of {all}");
+        prop_assert!(may_take(0, free, all, 1), "{held:?} of {all}");
         let (least, most) = (held.iter().min().unwrap(), held.iter().max().unwrap());
         prop_assert!(most - least <= 4, "{held:?}");
     }
@@ -84,7 +97,7 @@ proptest! {
             for turn in 0..held.len() {
                 let n = (turn + asks) % held.len();
                 let free = all - held.iter().sum::<u64>();
-                if may_take(held[n], free, 1) {
+                if may_take(held[n], free, all, 1) {
                     held[n] += 1;
                 }
             }
@@ -93,7 +106,7 @@ proptest! {
     }
 
     #[test]
-    fn nobody_who_has_something_takes_the_last(own in 1u64..1_000, weight in 0u32..1_000) {
-        prop_assert!(!may_take(own, 1, weight) && !may_take(own, 0, weight));
+    fn nobody_who_has_something_takes_the_last(own in 1u64..1_000, all in 1u64..1_000, weight in 0u32..1_000) {
+        prop_assert!(!may_take(own, 1, all, weight) && !may_take(own, 0, all, weight));
     }
 }
