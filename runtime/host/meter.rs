@@ -59,6 +59,14 @@ fn read_cpu_ns(wall_ns: u64) -> u64 {
     cpu_ns
 }
 
+/// What the calling thread may have used, in nanoseconds, of so much time on the wall that ends now: no more than it has used since
+/// its own clock was read last, which it is.
+#[must_use]
+pub fn at_most_ns(wall_ns: u64) -> u64 {
+    let before = READ.get().cpu_ns;
+    wall_ns.min(read_cpu_ns(now_ns()).saturating_sub(before))
+}
+
 /// What a guest is to do at a tick.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tick {
@@ -176,17 +184,11 @@ impl Meter {
             0 => {
                 let wall = wall_ns.saturating_sub(self.poll_wall_ns.load(Relaxed));
                 // So long on the wall that it may be somebody else's time.
-                if wall > STALE_NS { wall.min(Self::at_most_ns(wall_ns)) } else { wall }
+                if wall > STALE_NS { at_most_ns(wall) } else { wall }
             }
             start => thread_cpu_ns().saturating_sub(start),
         };
         self.spent_ns.fetch_add(used, Relaxed);
-    }
-
-    /// What the calling thread has used since its own clock was read last, which is remembered.
-    fn at_most_ns(wall_ns: u64) -> u64 {
-        let before = READ.get().cpu_ns;
-        read_cpu_ns(wall_ns).saturating_sub(before)
     }
 
     /// Asked by the epoch callback at each tick: what the guest is to do. Remembers it if the budget is spent.
@@ -201,7 +203,7 @@ impl Meter {
         let used = match self.poll_cpu_ns.load(Relaxed) {
             0 => {
                 // The thread's own clock from here on.
-                let used = wall.min(Self::at_most_ns(wall_ns));
+                let used = at_most_ns(wall);
                 self.poll_cpu_ns.store(READ.get().cpu_ns.saturating_sub(used).max(1), Relaxed);
                 used
             }

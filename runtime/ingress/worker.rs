@@ -243,7 +243,8 @@ where
         }
         link.remember(cx.waker());
         let Some(turn) = caller.gate.opens(cx) else { return Poll::Pending };
-        link.may_read(turn.may_read(link.http2.get()));
+        // The first bytes of a connection may be of either.
+        link.may_read(turn.may_read(link.http2.get() || !link.used.get()));
         if link.take_closing() {
             serving.as_mut().close();
         }
