@@ -253,7 +253,7 @@ fn an_artifact_of_another_function_is_not_taken_for_this_ones() {
     std::fs::copy(&second, &first).unwrap();
     server.start_again();
     assert_eq!(server.call("a").text(), "ok", "a seal is bound to what was compiled");
-    assert!(server.log().contains(AGAIN));
+    eventually("the log says so", || server.log().contains(AGAIN));
 }
 
 #[test]
@@ -270,7 +270,7 @@ fn a_damaged_upload_is_never_compiled() {
     server.cool("f", "program");
     let answer = server.call("f");
     assert_eq!((answer.status, answer.code()), (500, "host_error"), "{}", answer.text());
-    assert!(server.log().contains("is corrupt"), "{}", server.log());
+    eventually("the log says why", || server.log().contains("is corrupt"));
     assert!(server.artifacts().is_empty());
     // The same bytes again mend it.
     server.upload("f", &guest("ok"));
