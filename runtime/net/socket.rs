@@ -19,7 +19,7 @@ const HELD: usize = 16 * 1024;
 /// Bytes that are read in one turn, about, where others are.
 pub const READ: usize = 8 * 1024;
 /// The same of HTTP/2, no more than that: a frame of twenty bytes may be a request, or refuse one.
-pub const READ_FRAMES: usize = 1024;
+pub const READ_FRAMES: usize = 2 * 1024;
 /// Bytes of room that a connection keeps while it has nothing to send.
 const KEPT: usize = 1024;
 
