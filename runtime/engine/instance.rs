@@ -249,8 +249,8 @@ impl Call {
 
     /// Whether it waits in the heavy lane until others of its function have ended.
     #[must_use]
-    pub fn is_standing(&self) -> bool {
-        matches!(&self.place, Place::Heavy(given) if given.is_standing())
+    pub fn waits_for_others(&self) -> bool {
+        matches!(&self.place, Place::Heavy(given) if given.waits_for_others())
     }
 
     /// Has the guest run in the heavy lane from now on. `gone` is told if its instance ends there unseen.

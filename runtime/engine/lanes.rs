@@ -344,7 +344,7 @@ impl Given {
 
     /// Whether it waits until others of its function have ended.
     #[must_use]
-    pub fn is_standing(&self) -> bool {
+    pub fn waits_for_others(&self) -> bool {
         self.job.course.stage() == Stage::Waits
     }
 

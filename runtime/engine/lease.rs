@@ -196,8 +196,8 @@ impl Lease {
 
     /// Whether it waits in the heavy lane until others of its function have ended.
     #[must_use]
-    pub fn is_standing(&self) -> bool {
-        !self.ended && self.call.as_ref().is_some_and(Call::is_standing)
+    pub fn waits_for_others(&self) -> bool {
+        !self.ended && self.call.as_ref().is_some_and(Call::waits_for_others)
     }
 
     /// Tells a 0.3 guest that its body has gone out.

@@ -141,7 +141,8 @@ impl Flight {
         }
         let Ok(mut state) = self.state.try_borrow_mut() else { return };
         let turns_ns = state.lease.as_ref().map_or(0, |lease| lease.meter().turns_ns());
-        let stands = self.visit.borrow().is_none() && state.lease.as_ref().is_some_and(Lease::is_standing);
+        let stands =
+            self.visit.borrow().is_none() && state.lease.as_ref().is_some_and(Lease::waits_for_others);
         if now_ns < self.deadline_ns && !stands {
             return;
         }

@@ -36,26 +36,20 @@ fn what_is_done_for_a_tenant_makes_it_greedy_and_only_what_its_guests_do_makes_i
 fn who_uses_more_than_its_part_and_less_than_others_is_not_whom_they_wait_for() {
     let parties = Parties::default();
     let (one, other) = tenants(&parties);
-    let start = 1_000 * MS;
-    for turn in 0..100 {
-        let now = start + turn * MS;
-        let standings = (parties.standing(&one, now), parties.standing(&other, now));
-        if turn > 50 {
-            assert_eq!(standings, (Standing::NearlyGreedy, Standing::Greedy));
+    let mut now = 1_000 * MS;
+    // Both use so much of each millisecond, for a while.
+    let mut standings = |one_ns, other_ns| {
+        let mut last = (Standing::Alone, Standing::Alone);
+        for _ in 0..150 {
+            now += MS;
+            last = (parties.standing(&one, now), parties.standing(&other, now));
+            parties.charge(&one, one_ns);
+            parties.charge(&other, other_ns);
         }
-        parties.charge(&one, 3 * MS / 10);
-        parties.charge(&other, 6 * MS / 10);
-    }
-    // From now on it uses as much.
-    for turn in 100..250 {
-        let now = start + turn * MS;
-        let standings = (parties.standing(&one, now), parties.standing(&other, now));
-        if turn > 200 {
-            assert_eq!(standings, (Standing::Greedy, Standing::Greedy));
-        }
-        parties.charge(&one, 5 * MS / 10);
-        parties.charge(&other, 5 * MS / 10);
-    }
+        last
+    };
+    assert_eq!(standings(3 * MS / 10, 6 * MS / 10), (Standing::NearlyGreedy, Standing::Greedy));
+    assert_eq!(standings(MS / 2, MS / 2), (Standing::Greedy, Standing::Greedy));
 }
 
 #[test]
