@@ -104,7 +104,7 @@ impl Bench {
         let slots = Slots {
             instances: 256,
             ceiling: Limits::default_ceiling(),
-            scan_pages: profile::scan_pages_is_safe(),
+            scan_pages: profile::why_not_scan_pages().is_none(),
             resident_bytes: profile::MEMORY_KEEP_RESIDENT,
             resets: true,
         };

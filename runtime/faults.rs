@@ -4,8 +4,9 @@
 //!
 //! Of our own and not the crate `fail`: that one brings older copies of three crates, and what a test needs most, a
 //! fault that comes and goes while the server runs, is here a file that is there or not. The file has a line
-//! `POINT=ACTION` for each fault; the actions are the errors in `ERRORS`, `panic`, and `abort`, which ends the process
-//! as a crash would. With `once ` before the action the line goes when it has acted.
+//! `POINT=ACTION` for each fault; the actions are the errors in `ERRORS`, `panic`, `abort`, which ends the process as a
+//! crash would, and `stall`, which keeps the thread for as long as the file says so. With `once ` before the action the
+//! line goes when it has acted.
 
 /// Every failpoint there is. `tests/tidy.rs` checks that the code has these and no others.
 pub const POINTS: [&str; 34] = [
@@ -45,7 +46,7 @@ pub const POINTS: [&str; 34] = [
     "admin.accept",
 ];
 
-/// Failpoints inside a call of a guest, where there is no error to return: only `panic` and `abort` do anything.
+/// Failpoints inside a call of a guest, where there is no error to return: only `panic`, `abort` and `stall` do anything.
 pub const HOST_POINTS: [&str; 4] = ["host.print", "host.send", "host.field", "host.drop"];
 
 pub use points::{arm, at, pass};
@@ -55,6 +56,7 @@ mod points {
     use std::io;
     use std::path::PathBuf;
     use std::sync::OnceLock;
+    use std::time::Duration;
 
     use rustix::io::Errno;
 
@@ -91,6 +93,10 @@ mod points {
             None => Ok(()),
             Some("panic") => panic!("failpoint {point}"),
             Some("abort") => std::process::abort(),
+            Some("stall") => {
+                stall(point);
+                Ok(())
+            }
             Some(name) => {
                 let known = ERRORS.iter().find(|(known, _)| *known == name);
                 Err(known.map_or_else(|| io::Error::other("no such fault"), |(_, errno)| (*errno).into()))
@@ -104,6 +110,16 @@ mod points {
     /// If the file says so.
     pub fn pass(point: &'static str) {
         drop(at(point));
+    }
+
+    /// Comes back when the file says nothing of it any more; after a minute in any case.
+    fn stall(point: &str) {
+        for _ in 0..6_000 {
+            std::thread::sleep(Duration::from_millis(10));
+            if action(point).is_none() {
+                return;
+            }
+        }
     }
 
     /// Read each time: what it says holds from one moment to the next, and only tests pay for it.

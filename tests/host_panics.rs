@@ -1,5 +1,6 @@
 //! The host's own code panics while a guest calls it or is thrown away: that call is `host_error`, and the connection,
-//! the thread, the slot and everybody else go on. Must never count on one panic: what leaks, leaks a little each time.
+//! the thread, the slot and everybody else go on. Or it does not come back: somebody notices. Must never count on one
+//! panic: what leaks, leaks a little each time.
 
 use super::support::{Config, H2, Raw, Server, eventually, guest};
 
@@ -113,4 +114,25 @@ fn a_storm_of_panics_leaves_memory_and_descriptors_as_they_were() {
     // A store that was kept would be 64 KiB at least, for each of 800.
     assert!(memory_after < memory + (16 << 20), "{memory} -> {memory_after}");
     assert!(descriptors_after <= descriptors + 4, "{descriptors} -> {descriptors_after}");
+}
+
+#[test]
+fn a_thread_that_does_not_come_back_from_a_guest_is_noticed_and_who_runs_there_is_told() {
+    let server = Server::with(Config::default().flag("--threads", "1").failpoints());
+    server.deploy("printer", &guest("stdout_flood"));
+    server.fault("host.print=stall");
+    let mut raw = Raw::connect(server.ingress);
+    raw.send("GET /default/printer/?lines=1 HTTP/1.1\r\nhost: a.test\r\n\r\n");
+    let told = || {
+        let log = server.log();
+        let lines = log.lines().filter(|line| line.contains("a thread does not come back from a guest"));
+        lines.inspect(|line| assert!(line.contains("default") && line.contains("printer"), "{line}")).count()
+    };
+    eventually("somebody notices", || told() > 0);
+    // Health and metrics are answered by others.
+    assert_eq!(server.metric("spawnpoint_threads_stuck_total", ""), 1.0);
+    server.fault("");
+    assert_eq!(raw.answer().expect("an answer").status, 200);
+    ask(&mut raw, "/default/printer/?lines=1", (200, ""));
+    assert_eq!(told(), 1, "once");
 }

@@ -169,11 +169,14 @@ fn only_in(what: &[&str], files: &[&str], rule: &str) {
 }
 
 #[test]
-fn unsafe_stands_only_where_artifacts_are_loaded() {
-    only_in(&["unsafe {", "unsafe fn", "unsafe impl"], &["engine/artifact.rs"], "`unsafe` is for artifacts");
-    let path = tree().join("runtime/engine/artifact.rs");
-    let text = std::fs::read_to_string(path).expect("a file");
-    assert_eq!(text.matches("unsafe {").count(), text.matches("// SAFETY:").count());
+fn unsafe_stands_only_where_artifacts_are_loaded_and_the_heap_is_told() {
+    let files = ["engine/artifact.rs", "process/heap.rs"];
+    only_in(&["unsafe {", "unsafe fn", "unsafe impl"], &files, "`unsafe` is for artifacts, and for the heap");
+    for file in files {
+        let path = tree().join("runtime").join(file);
+        let text = std::fs::read_to_string(path).expect("a file");
+        assert_eq!(text.matches("unsafe {").count(), text.matches("// SAFETY:").count(), "{file}");
+    }
 }
 
 #[test]

@@ -165,9 +165,11 @@ pub fn engine(profile: Profile, purpose: Purpose<'_>) -> wasmtime::Result<Engine
     Engine::new(&config(profile, purpose))
 }
 
-/// Whether dirty pages can be asked of the kernel and cannot hide in swap, where the scan misses them.
+/// Why dirty pages must not be asked of the kernel, if so: pages in swap are missed by the scan.
 #[must_use]
-pub fn scan_pages_is_safe() -> bool {
-    let swap_off = std::fs::read_to_string("/proc/swaps").is_ok_and(|s| s.lines().count() <= 1);
-    swap_off && PoolingAllocationConfig::is_pagemap_scan_available()
+pub fn why_not_scan_pages() -> Option<&'static str> {
+    if !std::fs::read_to_string("/proc/swaps").is_ok_and(|swaps| swaps.lines().count() <= 1) {
+        return Some("swap is on, or nobody says that it is off");
+    }
+    (!PoolingAllocationConfig::is_pagemap_scan_available()).then_some("the kernel has no PAGEMAP_SCAN")
 }

@@ -63,7 +63,7 @@ pub struct Caller {
     /// Its socket.
     pub link: Rc<Link>,
     /// Through which it comes to its turns.
-    pub gate: Gate,
+    pub gate: Rc<Gate>,
 }
 
 /// A failure before any byte of an answer.
@@ -237,7 +237,7 @@ async fn admit(
 ) -> Result<Admitted, Rejection> {
     let (mut route, mut prefix) = find(&desk.face, parts).inspect_err(|_| from.gate.is_lost())?;
     let mut now = visit.phases.began;
-    if from.gate.enters(&route.shared.account, from.link.http2.get()).await {
+    if from.gate.enters(&route.shared.account).await {
         // Much may have changed meanwhile.
         (route, prefix) = find(&desk.face, parts)?;
         now = now_ns();

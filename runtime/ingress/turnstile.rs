@@ -157,11 +157,6 @@ impl Turnstile {
         None
     }
 
-    /// Goes on when it is this party's turn: for what is not a connection's own doing, like one of many requests on it.
-    async fn turn(&self, party: &Rc<Party>) {
-        self.ticket(party).await.over.set(Some(TURN_NS));
-    }
-
     /// A ticket whose turn has begun.
     async fn ticket(&self, party: &Rc<Party>) -> Rc<Ticket> {
         let mut ticket: Option<Rc<Ticket>> = None;

@@ -2,7 +2,7 @@
 //! Must never block: what waits, waits in a future.
 
 use std::convert::Infallible;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -46,6 +46,10 @@ const BUFFER: usize = 64 * 1024;
 const HTTP2_HEAD: u32 = 64 * 1024;
 /// Fields hyper parses: above what a head may have, for the same reason.
 const FIELDS: usize = 200;
+
+/// Streams that may have been reset before anybody looked at them. Who resets one as soon as it is opened has no more than
+/// these in what a connection reads at first.
+const PENDING_RESETS: usize = 4;
 
 /// What a thread is started with.
 pub struct Hire {
@@ -146,18 +150,18 @@ async fn run(hire: Hire) {
     }
 }
 
-/// Spawns the streams of an HTTP/2 connection on this thread.
-#[derive(Clone, Copy)]
-struct Here;
+/// Spawns the streams of an HTTP/2 connection on this thread, where each has its turns.
+#[derive(Clone)]
+struct Streams(Rc<Gate>);
 
-impl<F: Future<Output = ()> + 'static> Executor<F> for Here {
-    fn execute(&self, future: F) {
-        tasks::local(future);
+impl<F: Future<Output = ()> + 'static> Executor<F> for Streams {
+    fn execute(&self, stream: F) {
+        tasks::local(self.0.clone().stream(stream));
     }
 }
 
-fn builder(limits: &ServerLimits) -> Builder<Here> {
-    let mut builder = Builder::new(Here);
+fn builder(limits: &ServerLimits, streams: Streams) -> Builder<Streams> {
+    let mut builder = Builder::new(streams);
     builder
         .http1()
         .timer(TokioTimer::new())
@@ -171,7 +175,7 @@ fn builder(limits: &ServerLimits) -> Builder<Here> {
         .timer(TokioTimer::new())
         .max_concurrent_streams(limits::HTTP2_STREAMS)
         .max_header_list_size(limits.header_bytes.max(HTTP2_HEAD))
-        .max_pending_accept_reset_streams(Some(20))
+        .max_pending_accept_reset_streams(Some(PENDING_RESETS))
         .keep_alive_interval(Some(Duration::from_secs(20)));
     builder
 }
@@ -187,16 +191,23 @@ async fn connection(desk: Rc<Desk>, gate: Gate, arrival: Arrival) {
     };
     let link = Link::new(stream, peer.ip(), now_ms, desk.outbox.clone());
     desk.watch.link(&link);
-    let builder = builder(&desk.face.limits);
+    let gate = Rc::new(gate);
+    let builder = builder(&desk.face.limits, Streams(gate.clone()));
     let io = TokioIo::new(Socket(link.clone()));
-    let caller = Rc::new(Caller { link, gate });
+    let caller = Rc::new(Caller { link, gate: gate.clone() });
     let from = caller.clone();
     let service = service_fn(move |request: Request<Incoming>| {
         let (desk, from) = (desk.clone(), from.clone());
         async move { Ok::<_, Infallible>(serve(desk, from, request).await) }
     });
     let serving = Box::pin(builder.serve_connection(io, service));
-    let closed = Connection { serving, caller }.await;
+    let mut connection = Connection { serving, caller };
+    let closed = (&mut connection).await;
+    gate.ends();
+    // Clearing it up takes a turn, too: it may have a hundred streams.
+    let turn = poll_fn(|cx| gate.opens(cx).map_or(Poll::Pending, Poll::Ready)).await;
+    drop(connection);
+    gate.closes(&turn);
     if let Err(error) = closed {
         tracing::debug!(%error, "a connection ended early");
     }
@@ -244,7 +255,7 @@ where
         link.remember(cx.waker());
         let Some(turn) = caller.gate.opens(cx) else { return Poll::Pending };
         // The first bytes of a connection may be of either.
-        link.may_read(turn.may_read(link.http2.get() || !link.used.get()));
+        link.may_read(caller.gate.may_read(&turn, link.http2.get() || !link.used.get()));
         if link.take_closing() {
             serving.as_mut().close();
         }
@@ -253,7 +264,8 @@ where
             return Poll::Ready(Ok(()));
         }
         let polled = serving.as_mut().poll(cx);
-        caller.gate.closes(&turn);
+        let took_ns = caller.gate.closes(&turn);
+        caller.gate.has_read(took_ns, link.has_read_all());
         if polled.is_ready() {
             link.leave();
         }

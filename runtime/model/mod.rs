@@ -18,6 +18,7 @@ pub mod pace;
 pub mod paging;
 pub mod phase;
 pub mod place;
+pub mod portion;
 pub mod rate;
 pub mod request_id;
 pub mod retry;

@@ -13,13 +13,12 @@ use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::outbox::Outbox;
+use crate::model::portion::LARGEST;
 
 /// Bytes a connection may hold until its thread sends; whatever is larger is written at once.
 const HELD: usize = 16 * 1024;
 /// Bytes that are read in one turn, about, where others are.
 pub const READ: usize = 8 * 1024;
-/// The same of HTTP/2, no more than that: a frame of twenty bytes may be a request, or refuse one.
-pub const READ_FRAMES: usize = 2 * 1024;
 /// Bytes of room that a connection keeps while it has nothing to send.
 const KEPT: usize = 1024;
 
@@ -84,6 +83,12 @@ impl Link {
     /// The connection has its turn, which ends after so many bytes: what they ask for may take far longer than to read them.
     pub fn may_read(&self, bytes: usize) {
         self.may_read.set(bytes);
+    }
+
+    /// Whether there may be more to read than it might.
+    #[must_use]
+    pub fn has_read_all(&self) -> bool {
+        self.may_read.get() == 0
     }
 
     /// A whole head has arrived.
@@ -243,7 +248,7 @@ impl AsyncRead for Socket {
         let before = buffer.filled().len();
         let may_read = link.may_read.get();
         let mut stream = link.stream.borrow_mut();
-        let polled = if may_read <= READ_FRAMES && may_read < buffer.remaining() {
+        let polled = if may_read <= LARGEST && may_read < buffer.remaining() {
             let mut few = ReadBuf::new(buffer.initialize_unfilled_to(may_read));
             let polled = Pin::new(&mut *stream).poll_read(cx, &mut few);
             let read = few.filled().len();

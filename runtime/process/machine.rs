@@ -8,7 +8,7 @@ use std::path::Path;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::engine::profile::{MEMORY_KEEP_RESIDENT, Slots, address_bytes, all_memories, scan_pages_is_safe};
+use crate::engine::profile::{MEMORY_KEEP_RESIDENT, Slots, address_bytes, all_memories, why_not_scan_pages};
 use crate::host::pages::are_told;
 use crate::model::limits::{Limits, ServerLimits};
 use crate::settings::Settings;
@@ -74,7 +74,7 @@ impl Machine {
             maps: maps.trim().parse().unwrap_or(65_530),
             address_bytes: getrlimit(Resource::As).current,
             memory_bytes: memory(&|path| std::fs::read_to_string(path).ok()),
-            scan_pages: scan_pages_is_safe(),
+            scan_pages: why_not_scan_pages().is_none(),
         }
     }
 
@@ -128,6 +128,9 @@ impl Machine {
 /// When it has too little of something for any server.
 pub(super) fn fit(settings: &mut Settings) -> Result<Slots, TooLittle> {
     let mut machine = Machine::look();
+    if let (true, Some(reason)) = (settings.after_use.scan_pages, why_not_scan_pages()) {
+        tracing::warn!(reason, "dirty pages are not scanned for: whole memories are given back after use");
+    }
     machine.scan_pages &= settings.after_use.scan_pages;
     let server = &mut settings.server;
     let fit = machine.fit(server, &settings.ceiling)?;

@@ -13,8 +13,8 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
-use super::machine;
 use super::scrape::Scrape;
+use super::{heap, machine};
 use crate::admin::{self, AdminState, Token};
 use crate::catalog::{Catalog, CatalogError};
 use crate::deploy::loader::Loader;
@@ -124,6 +124,7 @@ pub async fn start(mut settings: Settings) -> Result<Running, ServeError> {
     faults::arm(settings::faults());
     let slots = machine::fit(&mut settings)?;
     let metrics = telemetry::metrics::install()?;
+    heap::tend().map_err(ServeError::Thread)?;
     let dir = DataDir::open(&settings.data_dir)?;
     // Bound first: an address that is taken is the commonest mistake, and should cost nothing.
     let (ingress_listener, ingress) = listen_on(settings.listen)?;

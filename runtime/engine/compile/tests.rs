@@ -17,7 +17,7 @@ pub(in crate::engine) fn serving(profile: Profile) -> wasmtime::Engine {
     let slots = Slots {
         instances: 4,
         ceiling: Limits::default_ceiling(),
-        scan_pages: profile::scan_pages_is_safe(),
+        scan_pages: profile::why_not_scan_pages().is_none(),
         resident_bytes: profile::MEMORY_KEEP_RESIDENT,
         resets: true,
     };

@@ -1,8 +1,9 @@
-//! Through which one connection, and each of its requests, comes to its turns.
+//! Through which one connection, and each of its streams, comes to its turns.
 //! Must never charge a tenant for what another one's connection did.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -11,44 +12,50 @@ use super::{Ticket, Turnstile};
 use crate::engine::party::{Party, Standing};
 use crate::host::account::Account;
 use crate::host::meter::{at_most_ns, now_ns, thread_cpu_ns};
-use crate::net::socket::{READ, READ_FRAMES};
+use crate::model::portion::Portion;
+use crate::net::socket::READ;
 
-/// What a request over HTTP/2 counts for besides its guest and its connection, in nanoseconds: its task is polled by nobody who
-/// could look at a clock.
-const STREAM_NS: u64 = 30_000;
 /// What a turn may take and nobody asks the thread's own clock, which is a system call, in nanoseconds on the wall.
 const UNASKED_NS: u64 = 50_000;
 
-/// Through which one connection comes to its turns.
+/// Through which one connection comes to its turns, or one stream of it.
 pub struct Gate {
     pub(super) turnstile: Rc<Turnstile>,
     /// Whose function it called last.
     pub(super) party: RefCell<Rc<Party>>,
-    /// Whether it is that one's turn.
-    open: Cell<bool>,
-    /// Whether a request has come in that turn.
+    /// Whether it is that one's turn, and whether it waited for that.
+    open: Cell<Option<Waited>>,
+    /// Whether a request has come in that turn, if it is a connection's.
     entered: Cell<bool>,
     /// Whether another one waits for the next turn.
     more: Cell<bool>,
-    /// Whether its requests come side by side, over HTTP/2: then they may be several tenants'.
-    shared: Cell<bool>,
     pub(super) ticket: RefCell<Option<Rc<Ticket>>>,
+    kind: Kind,
+}
+
+/// Whether a turn was waited for.
+type Waited = bool;
+
+enum Kind {
+    Connection(Course),
+    /// Of this connection.
+    Stream(Rc<Gate>),
+}
+
+/// What a connection has come to.
+#[derive(Default)]
+struct Course {
+    /// Whether its requests come side by side, over HTTP/2: then they may be several tenants'.
+    has_streams: Cell<bool>,
+    /// The stream that is being polled.
+    under_way: RefCell<Option<Rc<Gate>>>,
+    /// Whether it is over: nobody waits for what is left of its streams.
+    ended: Cell<bool>,
+    portion: Cell<Portion>,
 }
 
 /// A turn that has begun. Nobody counts what it takes where nobody else is.
 pub struct Turn(Option<Counted>);
-
-impl Turn {
-    /// Bytes that its connection may read in it, one that speaks HTTP/2 or not.
-    #[must_use]
-    pub fn may_read(&self, http2: bool) -> usize {
-        match (&self.0, http2) {
-            (None, _) => usize::MAX,
-            (Some(_), false) => READ,
-            (Some(_), true) => READ_FRAMES,
-        }
-    }
-}
 
 struct Counted {
     began_ns: u64,
@@ -62,49 +69,91 @@ impl Gate {
     /// Of a new connection.
     #[must_use]
     pub fn new(turnstile: &Rc<Turnstile>) -> Self {
+        Self::of(turnstile, turnstile.parties.strangers(), Kind::Connection(Course::default()))
+    }
+
+    fn of(turnstile: &Rc<Turnstile>, party: Rc<Party>, kind: Kind) -> Self {
         Self {
             turnstile: turnstile.clone(),
-            party: RefCell::new(turnstile.parties.strangers()),
-            open: Cell::new(false),
+            party: RefCell::new(party),
+            open: Cell::new(None),
             entered: Cell::new(false),
             more: Cell::new(false),
-            shared: Cell::new(false),
             ticket: RefCell::default(),
+            kind,
+        }
+    }
+
+    /// A stream of this connection, which has turns of its own until it is over: nobody else could tell when it goes on, nor what
+    /// that takes.
+    pub async fn stream<F: Future>(self: Rc<Self>, stream: F) -> F::Output {
+        let party = self.party.borrow().clone();
+        let gate = Rc::new(Self::of(&self.turnstile, party, Kind::Stream(self.clone())));
+        let mut stream = pin!(Some(stream));
+        poll_fn(|cx| {
+            let Some(turn) = gate.opens(cx) else { return Poll::Pending };
+            self.goes_on(Some(gate.clone()));
+            let polled = match stream.as_mut().as_pin_mut() {
+                Some(stream) => stream.poll(cx),
+                None => Poll::Pending,
+            };
+            if polled.is_ready() {
+                // Clearing it up is part of its turn.
+                stream.set(None);
+            }
+            self.goes_on(None);
+            gate.closes(&turn);
+            polled
+        })
+        .await
+    }
+
+    fn goes_on(&self, stream: Option<Rc<Self>>) {
+        if let Kind::Connection(course) = &self.kind {
+            *course.under_way.borrow_mut() = stream;
         }
     }
 
     /// A request of this connection is for a function of this tenant. Goes on when it is its turn; tells whether that was
     /// not at once.
-    pub async fn enters(&self, account: &Arc<Account>, http2: bool) -> bool {
+    pub async fn enters(&self, account: &Arc<Account>) -> bool {
+        let Some(stream) = self.under_way() else { return self.comes(account).await };
+        if let Kind::Connection(course) = &self.kind {
+            // A connection that may be many tenants': none is charged for the others' frames.
+            let new = !course.has_streams.replace(true);
+            if !self.party.borrow().is_of(account) {
+                let parties = &self.turnstile.parties;
+                *self.party.borrow_mut() = if new { parties.of(account) } else { parties.mixed() };
+            }
+        }
+        stream.comes(account).await
+    }
+
+    /// The stream that is being polled.
+    fn under_way(&self) -> Option<Rc<Self>> {
+        match &self.kind {
+            Kind::Connection(course) => course.under_way.borrow().clone(),
+            Kind::Stream(_) => None,
+        }
+    }
+
+    async fn comes(&self, account: &Arc<Account>) -> bool {
         let known = self.party.borrow().is_of(account);
-        let first = !self.entered.replace(true);
-        if known && self.open.get() && first {
+        let connection = self.connection();
+        let first = !connection.entered.replace(true) || self.is_stream() && self.open.get() == Some(true);
+        if known && self.open.get().is_some() && first {
             return false;
         }
         let parties = &self.turnstile.parties;
         let party = parties.of(account);
         let standing = parties.standing(&party, now_ns());
-        let greedy = standing == Standing::Greedy;
+        *self.party.borrow_mut() = party;
         // Requests that came at once are not answered at once where others are.
         let more = !first && standing != Standing::Alone;
-        if http2 {
-            // A task of its own, of a connection that may be many tenants': none is charged for the others' frames.
-            let new = !self.shared.replace(true);
-            if !known {
-                *self.party.borrow_mut() = if new { party.clone() } else { parties.mixed() };
-            }
-            let waits = greedy || more;
-            if waits {
-                self.turnstile.turn(&party).await;
-            }
-            parties.charge(&party, STREAM_NS);
-            return waits;
-        }
-        *self.party.borrow_mut() = party;
-        let waits = greedy && !known || more;
+        let waits = standing == Standing::Greedy && !known || more;
         if waits {
             self.more.set(more);
-            // The connection's next turn, which is its new party's.
+            // The next turn, which is its new party's.
             let mut again = false;
             poll_fn(|cx| {
                 if std::mem::replace(&mut again, true) {
@@ -114,27 +163,81 @@ impl Gate {
                 Poll::Pending
             })
             .await;
-            self.entered.set(true);
+            connection.entered.set(true);
         }
         waits
     }
 
     /// A request of this connection is for nobody's function.
     pub fn is_lost(&self) {
-        if !self.shared.get() {
-            *self.party.borrow_mut() = self.turnstile.parties.lost();
+        let lost = self.turnstile.parties.lost();
+        match &self.kind {
+            Kind::Connection(course) if course.has_streams.get() => {}
+            _ => *self.party.borrow_mut() = lost.clone(),
+        }
+        if let Some(stream) = self.under_way() {
+            *stream.party.borrow_mut() = lost;
         }
     }
 
-    /// The connection's turn, if it may go on now; else its task is woken when it may.
+    fn is_stream(&self) -> bool {
+        matches!(self.kind, Kind::Stream(_))
+    }
+
+    fn connection(&self) -> &Self {
+        match &self.kind {
+            Kind::Stream(connection) => connection,
+            Kind::Connection(_) => self,
+        }
+    }
+
+    /// The connection is over.
+    pub fn ends(&self) {
+        if let Kind::Connection(course) = &self.kind {
+            course.ended.set(true);
+        }
+    }
+
+    /// Whether a stream waits for its turn where others are there. Many may have been woken at once: by the end of their connection,
+    /// or by whatever took all of them the same time. Each alone is too short to tell.
+    fn streams_wait(&self, standing: Standing) -> bool {
+        let Kind::Stream(connection) = &self.kind else { return false };
+        let ended = matches!(&connection.kind, Kind::Connection(course) if course.ended.get());
+        standing == Standing::NearlyGreedy || standing == Standing::Modest && ended
+    }
+
+    /// Bytes that this connection may read in a turn, one that speaks HTTP/2 or not.
+    #[must_use]
+    pub fn may_read(&self, turn: &Turn, http2: bool) -> usize {
+        match (&turn.0, http2, &self.kind) {
+            (Some(_), true, Kind::Connection(course)) => course.portion.get().bytes(),
+            (Some(_), ..) => READ,
+            (None, ..) => usize::MAX,
+        }
+    }
+
+    /// Takes note of how long the last turn took, and whether all was read in it that might be.
+    pub fn has_read(&self, took_ns: u64, all: bool) {
+        if let Kind::Connection(course) = &self.kind {
+            let mut portion = course.portion.get();
+            portion.took(took_ns, all);
+            course.portion.set(portion);
+        }
+        if all {
+            // There is more, for another turn.
+            self.more.set(true);
+        }
+    }
+
+    /// Its turn, if it may go on now; else its task is woken when it may.
     pub fn opens(&self, cx: &mut Context<'_>) -> Option<Turn> {
         let (party, parties) = (self.party.borrow(), &self.turnstile.parties);
         let mut began_ns = now_ns();
         let standing = parties.standing(&party, began_ns);
-        // Whoever is new comes after those who are at it already.
-        let is_new = standing != Standing::Alone && parties.are_strangers(&party);
+        // Whoever is new comes after those who are at it already. Streams of one that is new have come with it.
+        let is_new = standing != Standing::Alone && !self.is_stream() && parties.are_strangers(&party);
         let more = standing != Standing::Alone && self.more.get();
-        let waits = is_new || more || standing == Standing::Greedy;
+        let waits = is_new || more || standing == Standing::Greedy || self.streams_wait(standing);
         if !self.passes((&party, waits), now_ns, cx) {
             return None;
         }
@@ -142,12 +245,15 @@ impl Gate {
             // Others' answers left first, which is not its doing.
             began_ns = now_ns();
         }
-        self.open.set(true);
-        self.entered.set(false);
+        self.open.set(Some(waits));
+        if !self.is_stream() {
+            self.entered.set(false);
+        }
         self.more.set(false);
         let counted = (standing != Standing::Alone).then(|| Counted {
             began_ns,
-            own_clock: (standing != Standing::Modest).then(thread_cpu_ns),
+            // A stream's are many, and short.
+            own_clock: (standing != Standing::Modest && !self.is_stream()).then(thread_cpu_ns),
             charged_ns: parties.charged_ns(),
         });
         Some(Turn(counted))
@@ -178,9 +284,10 @@ impl Gate {
         }
     }
 
-    /// The turn is over: its party is charged what it took and nobody has been charged for yet.
-    pub fn closes(&self, turn: &Turn) {
-        self.open.set(false);
+    /// The turn is over: its party is charged what it took and nobody has been charged for yet. Returns what it took in all, in
+    /// nanoseconds, or zero if nobody has counted it.
+    pub fn closes(&self, turn: &Turn) -> u64 {
+        self.open.set(None);
         let mut took_ns = 0;
         if let Some(turn) = &turn.0 {
             let charged_ns = self.turnstile.parties.charged_ns().saturating_sub(turn.charged_ns);
@@ -198,5 +305,6 @@ impl Gate {
         if let Some(ticket) = self.ticket.take() {
             ticket.over.set(Some(took_ns));
         }
+        took_ns
     }
 }

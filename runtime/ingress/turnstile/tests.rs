@@ -1,6 +1,6 @@
 //! Whose connections go on when. Must never depend on how fast a machine is.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::pin::pin;
 use std::rc::Rc;
@@ -212,7 +212,7 @@ async fn a_new_connection() -> Result<(), &'static str> {
     let turn = gate.opens(cx).ok_or("a stranger goes on, as there are few")?;
     uses(&parties, &parties.of(&greedy), MUCH_NS);
     {
-        let mut entering = pin!(gate.enters(&greedy, false));
+        let mut entering = pin!(gate.enters(&greedy));
         expect(entering.as_mut().poll(cx).is_pending(), "its request waits")?;
         gate.closes(&turn);
         expect(gate.opens(cx).is_none(), "its turn is yet to come")?;
@@ -222,17 +222,66 @@ async fn a_new_connection() -> Result<(), &'static str> {
         expect(entering.as_mut().poll(cx) == Poll::Ready(true), "it has waited")?;
         gate.closes(&turn);
     }
-    // And so does a request over HTTP/2, whose connection is several tenants' once it calls another's.
+    Ok(())
+}
+
+/// Where requests come side by side, each is its own tenant's, and takes turns of its own until it is over.
+#[test]
+fn a_stream_of_a_greedy_tenant_waits_for_each_of_its_turns() {
+    goes_well_once(|| {
+        let mut result = Err("it did not run");
+        on_a_thread(async {
+            result = streams().await;
+        });
+        result
+    });
+}
+
+async fn streams() -> Result<(), &'static str> {
+    let (parties, turnstile) = rig();
+    let (greedy, gate) = (account("greedy"), Rc::new(Gate::new(&turnstile)));
+    let cx = &mut Context::from_waker(Waker::noop());
+    let (polls, cleared_up) = (Cell::new(0), Cell::new(false));
+    let guest = async {
+        let (from, polls) = (gate.clone(), &polls);
+        let _waste = Waste(|| cleared_up.set(true));
+        from.enters(&greedy).await;
+        poll_fn(|_| {
+            polls.set(polls.get() + 1);
+            if polls.get() < 3 { Poll::Pending } else { Poll::Ready(()) }
+        })
+        .await;
+    };
     uses(&parties, &parties.of(&greedy), MUCH_NS);
-    let mut entering = pin!(gate.enters(&greedy, true));
-    expect(entering.as_mut().poll(cx).is_pending(), "a stream waits, too")?;
-    expect(entering.await, "it says so")?;
+    let mut stream = pin!(gate.clone().stream(guest));
+    tasks::local(turnstile.clone().run());
+    for turns in 0..3 {
+        // The first time it says whose it is.
+        expect(stream.as_mut().poll(cx).is_pending(), "it waits")?;
+        if turns == 0 {
+            expect(stream.as_mut().poll(cx).is_pending(), "and now for a turn")?;
+        }
+        expect(polls.get() == turns, "nothing went on")?;
+        tokio::task::yield_now().await;
+        expect(stream.as_mut().poll(cx).is_ready() == (turns == 2), "it goes on until it is over")?;
+        expect(polls.get() == turns + 1, "its turn has come")?;
+    }
+    expect(cleared_up.get(), "it was cleared up in its last turn")?;
     expect(gate.party.borrow().is_of(&greedy), "the connection is its tenant's")?;
-    let _ = gate.enters(&account("another"), true).await;
+    let another = account("another");
+    gate.clone().stream(async { gate.enters(&another).await }).await;
     expect(Rc::ptr_eq(&gate.party.borrow(), &parties.mixed()), "and then nobody's alone")?;
-    let _ = gate.enters(&greedy, true).await;
-    gate.is_lost();
+    gate.clone().stream(async { gate.is_lost() }).await;
     expect(Rc::ptr_eq(&gate.party.borrow(), &parties.mixed()), "and stays so")
+}
+
+/// Says when it is dropped.
+struct Waste<F: Fn()>(F);
+
+impl<F: Fn()> Drop for Waste<F> {
+    fn drop(&mut self) {
+        self.0();
+    }
 }
 
 #[test]
@@ -253,7 +302,7 @@ fn who_asks_for_nobodys_functions_does_not_keep_new_connections_waiting() {
         expect(first.iter().any(is_new), "it waits for one of them at most")?;
         let [gate, ..] = gates;
         let tenant = account("tenant");
-        let mut entering = pin!(gate.enters(&tenant, false));
+        let mut entering = pin!(gate.enters(&tenant));
         expect(entering.as_mut().poll(cx) == Poll::Ready(false), "a tenant is whoever it was")?;
         expect(gate.opens(cx).is_some(), "and goes on")
     });
