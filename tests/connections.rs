@@ -249,3 +249,24 @@ fn all_of_a_crowd_that_waits_to_be_accepted_are_answered() {
         assert_eq!(one.get("/default/ok/").expect("an answer").status, 200);
     }
 }
+
+/// Given back by a thread that nobody waits for, some seconds later.
+#[test]
+fn memory_that_many_connections_took_goes_back_to_the_system() {
+    // Without a function: what is compiled for speed would come in between.
+    let server = Server::with(Config::default().toml("[server]\nheader_read_ms = 60000"));
+    assert_eq!(get(server.ingress, "/default/none/").status, 404);
+    let before = server.memory();
+    let head = format!("GET / HTTP/1.1\r\nx: {}", "a".repeat(15 << 10));
+    let open: Vec<Raw> = (0..1_000)
+        .map(|_| {
+            let mut raw = Raw::connect(server.ingress);
+            raw.send(&head);
+            raw
+        })
+        .collect();
+    let taken = 12 << 20;
+    eventually("their heads are held", || server.memory() > before + taken);
+    drop(open);
+    eventually("it goes back", || server.memory() < before + taken / 3);
+}

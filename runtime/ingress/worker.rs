@@ -47,10 +47,6 @@ const HTTP2_HEAD: u32 = 64 * 1024;
 /// Fields hyper parses: above what a head may have, for the same reason.
 const FIELDS: usize = 200;
 
-/// Streams that may have been reset before anybody looked at them. Who resets one as soon as it is opened has no more than
-/// these in what a connection reads at first.
-const PENDING_RESETS: usize = 4;
-
 /// What a thread is started with.
 pub struct Hire {
     /// What all threads share.
@@ -175,7 +171,7 @@ fn builder(limits: &ServerLimits, streams: Streams) -> Builder<Streams> {
         .timer(TokioTimer::new())
         .max_concurrent_streams(limits::HTTP2_STREAMS)
         .max_header_list_size(limits.header_bytes.max(HTTP2_HEAD))
-        .max_pending_accept_reset_streams(Some(PENDING_RESETS))
+        .max_pending_accept_reset_streams(Some(20))
         .keep_alive_interval(Some(Duration::from_secs(20)));
     builder
 }

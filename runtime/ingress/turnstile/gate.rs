@@ -23,18 +23,15 @@ pub struct Gate {
     pub(super) turnstile: Rc<Turnstile>,
     /// Whose function it called last.
     pub(super) party: RefCell<Rc<Party>>,
-    /// Whether it is that one's turn, and whether it waited for that.
-    open: Cell<Option<Waited>>,
-    /// Whether a request has come in that turn, if it is a connection's.
+    /// Whether it is that one's turn.
+    open: Cell<bool>,
+    /// Whether a request has come: a connection's in that turn, a stream's at all.
     entered: Cell<bool>,
-    /// Whether another one waits for the next turn.
+    /// Whether something is left for the next turn: another request, or more to read.
     more: Cell<bool>,
     pub(super) ticket: RefCell<Option<Rc<Ticket>>>,
     kind: Kind,
 }
-
-/// Whether a turn was waited for.
-type Waited = bool;
 
 enum Kind {
     Connection(Course),
@@ -76,7 +73,7 @@ impl Gate {
         Self {
             turnstile: turnstile.clone(),
             party: RefCell::new(party),
-            open: Cell::new(None),
+            open: Cell::new(false),
             entered: Cell::new(false),
             more: Cell::new(false),
             ticket: RefCell::default(),
@@ -139,18 +136,22 @@ impl Gate {
 
     async fn comes(&self, account: &Arc<Account>) -> bool {
         let known = self.party.borrow().is_of(account);
-        let connection = self.connection();
-        let first = !connection.entered.replace(true) || self.is_stream() && self.open.get() == Some(true);
-        if known && self.open.get().is_some() && first {
+        let (connection, stream) = (self.connection(), self.is_stream());
+        let first = !connection.entered.replace(true);
+        if known && !stream && self.open.get() && first {
             return false;
         }
+        self.entered.set(true);
         let parties = &self.turnstile.parties;
         let party = parties.of(account);
         let standing = parties.standing(&party, now_ns());
         *self.party.borrow_mut() = party;
         // Requests that came at once are not answered at once where others are.
         let more = !first && standing != Standing::Alone;
-        let waits = standing == Standing::Greedy && !known || more;
+        let waits = match standing {
+            Standing::Greedy => more || stream || !known,
+            _ => more || self.streams_wait(standing),
+        };
         if waits {
             self.more.set(more);
             // The next turn, which is its new party's.
@@ -234,10 +235,13 @@ impl Gate {
         let (party, parties) = (self.party.borrow(), &self.turnstile.parties);
         let mut began_ns = now_ns();
         let standing = parties.standing(&party, began_ns);
+        // Whose a stream is, it has yet to say; and whether its client wants the answer still, is seen when it has been asked for.
+        let is_unknown = self.is_stream() && !self.entered.get();
         // Whoever is new comes after those who are at it already. Streams of one that is new have come with it.
         let is_new = standing != Standing::Alone && !self.is_stream() && parties.are_strangers(&party);
         let more = standing != Standing::Alone && self.more.get();
-        let waits = is_new || more || standing == Standing::Greedy || self.streams_wait(standing);
+        let waits =
+            !is_unknown && (is_new || more || standing == Standing::Greedy || self.streams_wait(standing));
         if !self.passes((&party, waits), now_ns, cx) {
             return None;
         }
@@ -245,7 +249,7 @@ impl Gate {
             // Others' answers left first, which is not its doing.
             began_ns = now_ns();
         }
-        self.open.set(Some(waits));
+        self.open.set(true);
         if !self.is_stream() {
             self.entered.set(false);
         }
@@ -287,7 +291,7 @@ impl Gate {
     /// The turn is over: its party is charged what it took and nobody has been charged for yet. Returns what it took in all, in
     /// nanoseconds, or zero if nobody has counted it.
     pub fn closes(&self, turn: &Turn) -> u64 {
-        self.open.set(None);
+        self.open.set(false);
         let mut took_ns = 0;
         if let Some(turn) = &turn.0 {
             let charged_ns = self.turnstile.parties.charged_ns().saturating_sub(turn.charged_ns);

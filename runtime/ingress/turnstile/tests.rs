@@ -275,6 +275,53 @@ async fn streams() -> Result<(), &'static str> {
     expect(Rc::ptr_eq(&gate.party.borrow(), &parties.mixed()), "and stays so")
 }
 
+/// Many woken at once are each too short to be noticed.
+#[test]
+fn what_is_left_of_a_connections_streams_waits_for_turns_once_it_is_over() {
+    goes_well_once(|| {
+        let (parties, turnstile) = rig();
+        let (tenant, polls) = (account("tenant"), Cell::new(0));
+        let gate = Rc::new(gate_of(&turnstile, &tenant));
+        let cx = &mut Context::from_waker(Waker::noop());
+        uses(&parties, &parties.of(&tenant), 0);
+        let never = async {
+            gate.enters(&tenant).await;
+            poll_fn(|_| {
+                polls.set(polls.get() + 1);
+                Poll::<()>::Pending
+            })
+            .await;
+        };
+        let mut stream = pin!(gate.clone().stream(never));
+        for _ in 0..2 {
+            expect(stream.as_mut().poll(cx).is_pending(), "it never ends")?;
+        }
+        expect(polls.get() == 2, "it waits for nobody")?;
+        gate.ends();
+        expect(stream.as_mut().poll(cx).is_pending() && polls.get() == 2, "now it does")?;
+        expect(turnstile.next().is_some(), "in line")
+    });
+}
+
+#[test]
+fn a_connection_that_has_more_to_read_goes_on_in_another_round() {
+    goes_well_once(|| {
+        let (parties, turnstile) = rig();
+        let tenant = account("tenant");
+        let (gate, cx) = (gate_of(&turnstile, &tenant), &mut Context::from_waker(Waker::noop()));
+        uses(&parties, &parties.of(&tenant), 0);
+        for all in [false, true] {
+            let turn = gate.opens(cx).ok_or("it is not greedy")?;
+            let took_ns = gate.closes(&turn);
+            gate.has_read(took_ns, all);
+        }
+        expect(gate.opens(cx).is_none(), "it has to wait")?;
+        let ticket = turnstile.next().ok_or("in line")?;
+        ticket.passes.set(true);
+        expect(gate.opens(cx).is_some(), "and goes on")
+    });
+}
+
 /// Says when it is dropped.
 struct Waste<F: Fn()>(F);
 
