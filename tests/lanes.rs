@@ -205,6 +205,8 @@ fn an_instance_that_ended_well_in_the_heavy_lane_may_answer_again() {
     let server = one_thread();
     let manifest = r#"{"reuse": {"max_requests": 100}, "limits": {"cpu_ms": 20000, "wall_ms": 60000}}"#;
     server.deploy_with("again", &guest("burn"), manifest);
+    // What is compiled a second time begins with an instance of its own.
+    server.optimised();
     assert_eq!(get(server.ingress, "/default/again/?ms=10").status, 200);
     let answer = get(server.ingress, "/default/again/?ms=10");
     assert_eq!((answer.status, answer.header("x-spawnpoint-start")), (200, "reused"));
