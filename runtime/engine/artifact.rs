@@ -1,4 +1,4 @@
-//! Keeps compiled components as files and loads those that this installation sealed; the only `unsafe` there is.
+//! Keeps compiled components as files and loads those that this installation sealed. As wasmtime cannot check them, that is `unsafe`.
 //! Must never hand wasmtime a byte that was not sealed with our key for exactly this program and engine.
 //!
 //! A file is the artifact (an ELF image, which wasmtime maps) and a seal behind its end: a keyed BLAKE3 over what it
@@ -262,7 +262,8 @@ fn deserialize(engine: &Engine, file: &File) -> wasmtime::Result<Image> {
     let is_module = Engine::detect_precompiled_file(&path)? == Some(Precompiled::Module);
     // SAFETY: wasmtime asks that the bytes were made by `precompile_component` or `precompile_module` and do not change while they are mapped.
     // The seal says that `put` wrote them, with the key of this installation, for this engine; only `put` seals, and
-    // only what our own child compiled. They do not change: files are 0600 in a folder that is 0700, are written once
+    // only what our own child compiled. There `compile/traps.rs` changed instructions that raise traps, and nothing else, for
+    // another that no program gets past, of the same length, at the same address. They do not change: files are 0600 in a folder that is 0700, are written once
     // under another name before anyone opens them, and are replaced by rename and removed by unlink, which leave the
     // inode that is mapped alone. wasmtime itself checks version, target and settings of what it maps.
     unsafe {

@@ -10,6 +10,7 @@ mod patience;
 mod start;
 #[cfg(test)]
 pub(in crate::engine) mod tests;
+mod traps;
 
 use std::ffi::OsString;
 use std::fmt;

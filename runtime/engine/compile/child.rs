@@ -16,6 +16,7 @@ use wasmtime::Engine;
 
 use super::engine_hash;
 use super::frame::{self, ARTIFACT_BYTES, Facts, Header, milliseconds};
+use super::traps;
 use crate::engine::componentize::sniff::{TEXT, bounded};
 use crate::engine::componentize::{Code, Refused, componentize};
 use crate::engine::lower::{self, Lowered};
@@ -175,10 +176,11 @@ fn compile(wasm: &[u8], way: Way) -> (Header, Vec<u8>) {
         let hash = engine_hash(found.profile, way.lowers)?;
         Ok((hash, artifact(&engine, lowered, (&found.component, found.profile))?))
     });
-    let (engine_hash, artifact) = match compiled {
+    let (engine_hash, mut artifact) = match compiled {
         Ok(compiled) => compiled,
         Err(error) => return (failure(&error), Vec::new()),
     };
+    traps::ease(&mut artifact);
     if artifact.len() as u64 > ARTIFACT_BYTES {
         return (Header::ArtifactTooLarge, Vec::new());
     }
