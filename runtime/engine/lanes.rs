@@ -149,10 +149,12 @@ impl HeavyLane {
     ) -> std::io::Result<Self> {
         let queue = Arc::new(Queue::new(tasks::cores().len(), new_memory));
         for (index, (shift, name, rank)) in (0..threads).flat_map(|index| SHIFTS.map(|row| (index, row))) {
-            let (queue, pulse, timers) = (queue.clone(), ticker.pulse(), timers.clone());
+            let (queue, ticker, timers) = (queue.clone(), ticker.clone(), timers.clone());
+            let pulse = ticker.pulse();
             tasks::thread(&format!("{name}-{index}"), move || {
                 let _timers = timers.enter();
                 tasks::take(rank);
+                ticker.precedence().gives_way();
                 queue.work(shift, &pulse);
             })?;
         }

@@ -42,8 +42,9 @@ pub struct Slots {
 
 /// Bytes of a slot's memory kept resident where there is memory enough, so that reuse costs no system call but the scan.
 pub const MEMORY_KEEP_RESIDENT: u64 = 1 << 20;
-/// Bytes of a slot's tables kept resident.
-const TABLE_KEEP_RESIDENT: usize = 64 << 10;
+/// Bytes of each of its tables then: as many as the elements take that it may have by default. Where a table was grown to that and
+/// 64 KiB stayed, 24 pages were taken anew and given back again for each call, which made it 81 us long instead of 33.
+const TABLE_KEEP_RESIDENT: u64 = 160 << 10;
 /// Address space of one linear memory: all that 32 bits can reach, so that code needs no bounds checks.
 const RESERVATION: u64 = 4 << 30;
 /// Unmapped behind it, for what an instruction adds to an address.
@@ -112,17 +113,35 @@ fn memories(instances: u32) -> u32 {
 }
 
 /// Linear memories that the engines of all profiles have between them.
-#[must_use]
-pub fn all_memories(instances: u32) -> u64 {
+fn all_memories(instances: u32) -> u64 {
     u64::from(memories(instances)) * 2
+}
+
+fn tables(instances: u32) -> u32 {
+    instances.saturating_add(SPARE).saturating_mul(3)
+}
+
+/// Bytes of a table that stay resident where so many of a memory do.
+#[must_use]
+pub const fn table_keeps(resident_bytes: u64) -> u64 {
+    let keeps = resident_bytes.saturating_mul(TABLE_KEEP_RESIDENT) / MEMORY_KEEP_RESIDENT;
+    // Whole pages.
+    keeps & !0xfff
+}
+
+/// Bytes that the free slots of all profiles keep resident between them at most, if each memory's keeps so many.
+#[must_use]
+pub fn kept_bytes(instances: u32, resident_bytes: u64) -> u64 {
+    let tables = u64::from(tables(instances)).saturating_mul(2).saturating_mul(table_keeps(resident_bytes));
+    all_memories(instances).saturating_mul(resident_bytes).saturating_add(tables)
 }
 
 /// Address space that the engines of all profiles reserve between them.
 #[must_use]
 pub fn address_bytes(instances: u32, ceiling: &Limits) -> u64 {
     const STACK: u64 = (2 << 20) + (64 << 10);
-    let tables = ceiling.table_elements.saturating_mul(8 * 3);
-    let tables = tables.saturating_mul(u64::from(instances.saturating_add(SPARE)) * 2);
+    let table = ceiling.table_elements.saturating_mul(8);
+    let tables = table.saturating_mul(u64::from(tables(instances)).saturating_mul(2));
     all_memories(instances).saturating_mul(RESERVATION + GUARD + STACK).saturating_add(tables)
 }
 
@@ -133,7 +152,7 @@ fn pool(slots: &Slots) -> PoolingAllocationConfig {
         // A Rust component takes 3 core instances, 2 tables and 1 memory, and one core instance more to be put back; larger
         // ones take from the same stock.
         .total_core_instances(n.saturating_mul(5))
-        .total_tables(n.saturating_mul(3))
+        .total_tables(tables(slots.instances))
         .total_memories(memories(slots.instances))
         // A lowered instance takes its stack when it is called: never is there a memory for it and no stack.
         .total_stacks(memories(slots.instances))
@@ -147,9 +166,10 @@ fn pool(slots: &Slots) -> PoolingAllocationConfig {
         // A slot that stays warm for its module needs no mapping call when it is taken again.
         .max_unused_warm_slots(n);
     if slots.scan_pages {
+        let bytes = |bytes: u64| usize::try_from(bytes).unwrap_or(0);
         pool.pagemap_scan(Enabled::Yes)
-            .linear_memory_keep_resident(usize::try_from(slots.resident_bytes).unwrap_or(0))
-            .table_keep_resident(TABLE_KEEP_RESIDENT);
+            .linear_memory_keep_resident(bytes(slots.resident_bytes))
+            .table_keep_resident(bytes(table_keeps(slots.resident_bytes)));
     } else {
         // Keeping pages resident without the scan clears them byte by byte: slower than giving them back.
         pool.pagemap_scan(Enabled::No);

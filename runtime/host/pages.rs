@@ -15,6 +15,7 @@ use wasmtime::error::Context as _;
 use wasmtime::{Caller, StoreContextMut};
 
 use super::{HostState, lowered};
+use crate::tasks::precedence::hurried;
 
 /// What a component that can be put back imports: `func(memory: list<u8>, pages: u32, index: u32) -> u64`. Of the memory
 /// that begins where the list does and is so many wasm pages long: which of its pages of [`PAGE`] bytes were written, as
@@ -103,7 +104,7 @@ fn ask(address: usize, pages: u32, numbers: &mut Vec<u8>) -> io::Result<()> {
     let file = PAGEMAP.as_ref().ok_or(io::ErrorKind::Unsupported)?;
     numbers.resize(pages as usize * 8, 0);
     let first = (address / PAGE as usize) as u64;
-    file.read_exact_at(numbers, first * 8)
+    hurried(|| file.read_exact_at(numbers, first * 8))
 }
 
 /// Whether the kernel tells, with pages of the size that is counted in: a page that was written is seen. One that was not

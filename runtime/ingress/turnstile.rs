@@ -14,7 +14,7 @@ use std::task::{Poll, Waker};
 use tokio::sync::Notify;
 
 use crate::engine::party::{Parties, Party};
-use crate::host::meter::now_ns;
+use crate::host::meter::{now_ns, thread_cpu_ns};
 use crate::model::fair::Fair;
 use crate::model::pace::Pace;
 use crate::net::outbox::Outbox;
@@ -92,7 +92,8 @@ impl Turnstile {
                 self.something.notified().await;
                 continue;
             }
-            let began_ns = now_ns();
+            // Not the time on the wall: while the thread does not run, nobody else has had any of it either.
+            let began_ns = thread_cpu_ns();
             // Comes back when whatever is ready has run and the thread has looked for what came in, which then goes first.
             tokio::task::yield_now().await;
             let (mut done, mut used_ns) = (0, 0);
@@ -105,7 +106,7 @@ impl Turnstile {
                 }
                 over.is_none()
             });
-            pace.went(done, used_ns, now_ns().saturating_sub(began_ns));
+            pace.went(done, used_ns, thread_cpu_ns().saturating_sub(began_ns));
         }
     }
 

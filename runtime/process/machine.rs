@@ -8,7 +8,7 @@ use std::path::Path;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::engine::profile::{MEMORY_KEEP_RESIDENT, Slots, address_bytes, all_memories, why_not_scan_pages};
+use crate::engine::profile::{MEMORY_KEEP_RESIDENT, Slots, address_bytes, kept_bytes, why_not_scan_pages};
 use crate::host::pages::are_told;
 use crate::model::limits::{Limits, ServerLimits};
 use crate::settings::Settings;
@@ -109,7 +109,8 @@ impl Machine {
             (programs, connections.min(free - programs))
         };
         // A quarter of the memory, in case every slot has been used once.
-        let share = self.memory_bytes.map(|all| all / 4 / all_memories(instances).max(1));
+        let each = kept_bytes(instances, MEMORY_KEEP_RESIDENT).div_ceil(MEMORY_KEEP_RESIDENT).max(1);
+        let share = self.memory_bytes.map(|all| all / 4 / each);
         let resident = share.map_or(MEMORY_KEEP_RESIDENT, |share| share.min(MEMORY_KEEP_RESIDENT)) & !0xffff;
         let scan_pages = self.scan_pages && resident >= LEAST_RESIDENT_BYTES;
         Ok(Fit {

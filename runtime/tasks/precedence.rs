@@ -1,10 +1,13 @@
 //! Which threads have real-time priority, and until when: those that answer, while they sleep for a part of the time, so that
-//! they are before everybody else without keeping anybody from a core. Must never leave it to a thread that hardly sleeps,
-//! nor to any while nobody reviews them.
+//! they are before everybody else without keeping anybody from a core. And whoever gives way to them, for a moment in which they
+//! would wait for it. Must never leave it to a thread that hardly sleeps, nor to any while nobody reviews them, nor to a guest
+//! that gives way.
 
 #[cfg(test)]
 mod tests;
 
+use std::cell::OnceCell;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -28,11 +31,21 @@ const NORMAL: ThreadSchedulePolicy = ThreadSchedulePolicy::Normal(NormalThreadSc
 const REAL_TIME: ThreadSchedulePolicy =
     ThreadSchedulePolicy::Realtime(RealtimeThreadSchedulePolicy::RoundRobin);
 
+thread_local! {
+    /// Where this thread gives way to those that answer: whether somebody reviews those.
+    static GIVES_WAY: OnceCell<Arc<AtomicBool>> = const { OnceCell::new() };
+}
+
+/// Dropped when the moment is over.
+struct Moment(ThreadId);
+
 /// The threads that may have real-time priority.
 #[derive(Default)]
 pub struct Precedence {
     /// Whether who reviews has it.
     allowed: AtomicBool,
+    /// Whether somebody does.
+    reviewed: Arc<AtomicBool>,
     members: Mutex<Vec<Member>>,
 }
 
@@ -104,6 +117,36 @@ pub(super) fn shed() {
     }
 }
 
+/// Does what others wait for in the kernel until it is done, like any change of the process's memory map. A thread that gives way
+/// comes, for as long as that takes, right after those that answer: it would else hold them up for as long as it does not run.
+pub fn hurried<T>(what: impl FnOnce() -> T) -> T {
+    let _moment = Moment::begin();
+    what()
+}
+
+/// As [`hurried`], each time that it is polled. Not for what runs a guest.
+pub async fn hurrying<F: Future>(what: F) -> F::Output {
+    let mut what = pin!(what);
+    std::future::poll_fn(|cx| hurried(|| what.as_mut().poll(cx))).await
+}
+
+impl Moment {
+    fn begin() -> Option<Self> {
+        let reviewed = |reviewed: &Arc<AtomicBool>| reviewed.load(Ordering::Relaxed);
+        if !GIVES_WAY.with(|gives_way| gives_way.get().is_some_and(reviewed)) {
+            return None;
+        }
+        let thread = thread_native_id();
+        give(thread, LOWEST).then_some(Self(thread))
+    }
+}
+
+impl Drop for Moment {
+    fn drop(&mut self) {
+        take_from(self.0);
+    }
+}
+
 /// Whether any thread of this process has had it from here.
 static EVER: AtomicBool = AtomicBool::new(false);
 
@@ -130,6 +173,12 @@ impl Precedence {
         self.allowed.store(give(thread_native_id(), REVIEWER), Ordering::Relaxed);
     }
 
+    /// The calling thread gives way to those that are reviewed, but for a [moment](hurried) now and then.
+    pub fn gives_way(&self) {
+        // Once is enough.
+        let _ = GIVES_WAY.with(|gives_way| gives_way.set(self.reviewed.clone()));
+    }
+
     /// Has the calling thread reviewed, which tells there when it sleeps.
     #[must_use]
     pub fn join(&self, slept: Arc<Slept>) -> Membership<'_> {
@@ -148,6 +197,7 @@ impl Precedence {
         if !self.allowed.load(Ordering::Relaxed) {
             return;
         }
+        self.reviewed.store(true, Ordering::Relaxed);
         for member in self.members().iter_mut() {
             let slept_ns = member.slept.until(now_ns);
             let slept = slept_ns.saturating_sub(member.slept_ns);
@@ -159,6 +209,7 @@ impl Precedence {
 
     /// Takes it from all, until the next review.
     pub fn withdraw(&self) {
+        self.reviewed.store(false, Ordering::Relaxed);
         self.members().iter_mut().for_each(|member| member.set(false));
     }
 }

@@ -17,6 +17,7 @@ use crate::engine::ticker::Ticker;
 use crate::engine::{lower, reset};
 use crate::host::{HostState, link, lowered};
 use crate::model::version::{Handler, Profile};
+use crate::tasks::precedence::hurrying;
 
 /// An engine, and what it links with.
 pub(super) struct Linked {
@@ -135,6 +136,15 @@ impl Pre {
         &self,
         store: &mut Store<HostState>,
     ) -> wasmtime::Result<(Guest, Option<Resetter>)> {
+        // Memories and tables are mapped. What can be put back has no code that would run then.
+        if self.is_put_back() { hurrying(self.make(store)).await } else { self.make(store).await }
+    }
+
+    fn is_put_back(&self) -> bool {
+        matches!(self, Self::Component(.., Some(_)) | Self::Lowered(_, Exports { reset: Some(_), .. }))
+    }
+
+    async fn make(&self, store: &mut Store<HostState>) -> wasmtime::Result<(Guest, Option<Resetter>)> {
         match self {
             Self::Component(pre, indices, reset) => {
                 let instance = pre.instantiate_async(&mut *store).await?;

@@ -49,6 +49,8 @@ struct Course {
     /// Whether it is over: nobody waits for what is left of its streams.
     ended: Cell<bool>,
     portion: Cell<Portion>,
+    /// What its streams took that waited for no turn, since its own last one, in nanoseconds.
+    aside_ns: Cell<u64>,
 }
 
 /// A turn that has begun. Nobody counts what it takes where nobody else is.
@@ -217,6 +219,13 @@ impl Gate {
         }
     }
 
+    /// A stream of it took so long without a turn of its own.
+    fn has_aside(&self, took_ns: u64) {
+        if let Kind::Connection(course) = &self.kind {
+            course.aside_ns.set(course.aside_ns.get().saturating_add(took_ns));
+        }
+    }
+
     /// Takes note of how long the last turn took, and whether all was read in it that might be.
     pub fn has_read(&self, took_ns: u64, all: bool) {
         if let Kind::Connection(course) = &self.kind {
@@ -289,7 +298,7 @@ impl Gate {
     }
 
     /// The turn is over: its party is charged what it took and nobody has been charged for yet. Returns what it took in all, in
-    /// nanoseconds, or zero if nobody has counted it.
+    /// nanoseconds, and of a connection what its streams took besides since its last one; or zero if nobody has counted it.
     pub fn closes(&self, turn: &Turn) -> u64 {
         self.open.set(false);
         let mut took_ns = 0;
@@ -306,8 +315,15 @@ impl Gate {
             self.turnstile.parties.charge(&self.party.borrow(), rest_ns);
             took_ns = charged_ns + rest_ns;
         }
-        if let Some(ticket) = self.ticket.take() {
-            ticket.over.set(Some(took_ns));
+        match (&self.kind, self.ticket.take()) {
+            // They come of what it has read.
+            (Kind::Connection(course), None) => took_ns += course.aside_ns.take(),
+            (Kind::Connection(course), Some(ticket)) => {
+                took_ns += course.aside_ns.take();
+                ticket.over.set(Some(took_ns));
+            }
+            (Kind::Stream(_), Some(ticket)) => ticket.over.set(Some(took_ns)),
+            (Kind::Stream(connection), None) => connection.has_aside(took_ns),
         }
         took_ns
     }

@@ -304,6 +304,27 @@ fn what_is_left_of_a_connections_streams_waits_for_turns_once_it_is_over() {
 }
 
 #[test]
+fn what_streams_take_outside_of_turns_counts_for_the_next_one_of_their_connection() {
+    goes_well_once(|| {
+        let (parties, turnstile) = rig();
+        let tenant = account("tenant");
+        let gate = Rc::new(gate_of(&turnstile, &tenant));
+        let cx = &mut Context::from_waker(Waker::noop());
+        uses(&parties, &parties.of(&tenant), 0);
+        let mut stream = pin!(gate.clone().stream(async {
+            let began = thread_cpu_ns();
+            while thread_cpu_ns() - began < SOME_NS {}
+        }));
+        expect(stream.as_mut().poll(cx).is_ready(), "nobody is greedy")?;
+        // Its connection has become nearly that, but has its turn.
+        let turn = gate.opens(cx).ok_or("it may go on")?;
+        expect(gate.closes(&turn) >= SOME_NS, "it comes of what the connection has read")?;
+        let turn = gate.opens(cx).ok_or("it may go on again")?;
+        expect(gate.closes(&turn) < SOME_NS, "once")
+    });
+}
+
+#[test]
 fn a_connection_that_has_more_to_read_goes_on_in_another_round() {
     goes_well_once(|| {
         let (parties, turnstile) = rig();

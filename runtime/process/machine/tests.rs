@@ -1,6 +1,7 @@
 //! What a machine with little of something is given, and when it is given nothing.
 
 use super::*;
+use crate::engine::profile::table_keeps;
 
 const LARGE: Machine = Machine {
     descriptors: 1 << 20,
@@ -70,8 +71,12 @@ fn little_memory_keeps_less_resident_and_at_the_end_nothing() {
     for mib in [16_384, 4_096, 2_048] {
         let some = with(mib);
         assert!(some.scan_pages && some.resident_bytes >= LEAST_RESIDENT_BYTES, "{mib} MiB: {some:?}");
-        assert!(some.resident_bytes * all_memories(some.instances) <= (mib << 20) / 4, "{mib} MiB: {some:?}");
+        let kept = kept_bytes(some.instances, some.resident_bytes);
+        assert!(kept <= (mib << 20) / 4, "{mib} MiB: {some:?} keep {kept}");
     }
+    // With plenty, all of a table that is as large as it may be by default.
+    assert_eq!(with(131_072).resident_bytes, MEMORY_KEEP_RESIDENT);
+    assert!(table_keeps(MEMORY_KEEP_RESIDENT) >= Limits::default().table_elements * 8);
     let none = with(256);
     assert_eq!((none.scan_pages, none.resident_bytes), (false, 0));
 }

@@ -70,3 +70,37 @@ fn precedence_is_given_for_sleep_and_taken_for_none_and_the_nice_value_stays() {
     });
     thread.join().unwrap();
 }
+
+#[test]
+fn who_gives_way_comes_before_others_for_a_moment_and_only_while_somebody_reviews() {
+    let thread = std::thread::spawn(|| {
+        let precedence = Precedence::default();
+        let given = is_given(1);
+        assert!(!hurried(is_real_time), "it has nobody to give way to");
+        precedence.gives_way();
+        assert!(!hurried(is_real_time), "nobody reviews");
+        precedence.allowed.store(given, Ordering::Relaxed);
+        precedence.review(1_000);
+        let nice = super::super::own_nice();
+        assert_eq!((is_real_time(), hurried(is_real_time)), (false, given));
+        assert!(!is_real_time(), "it is over");
+        assert_eq!(super::super::own_nice(), nice);
+        let panicked = std::panic::catch_unwind(|| hurried(|| panic!("in the middle")));
+        assert!(panicked.is_err() && !is_real_time());
+        // A future has it while it is polled, and not while it waits.
+        let mut polls = 0;
+        let mut future = std::pin::pin!(hurrying(std::future::poll_fn(move |_| {
+            polls += 1;
+            assert_eq!(is_real_time(), given);
+            if polls < 3 { std::task::Poll::Pending } else { std::task::Poll::Ready(polls) }
+        })));
+        let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+        for _ in 0..2 {
+            assert!(future.as_mut().poll(&mut cx).is_pending() && !is_real_time());
+        }
+        assert!(future.as_mut().poll(&mut cx).is_ready());
+        precedence.withdraw();
+        assert!(!hurried(is_real_time));
+    });
+    thread.join().unwrap();
+}
