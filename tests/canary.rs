@@ -161,7 +161,9 @@ fn functions(server: &Server) -> Vec<Function> {
 fn no_byte_is_left(settings: &str, ready_per_program: Option<u32>) {
     let ready = ready_per_program.map_or_else(String::new, |ready| format!("ready_per_program = {ready}"));
     // Time enough on a machine that is busy with something else: what is left is looked for, not how fast.
-    let limits = "[limits]\ncpu_ms = 30000\nwall_ms = 60000\n[breaker]\nenabled = false";
+    // And tables larger than what of them stays resident.
+    let limits =
+        "[limits]\ncpu_ms = 30000\nwall_ms = 60000\ntable_elements = 24000\n[breaker]\nenabled = false";
     let server = Server::with(
         Config::default()
             .toml(&format!("threads = 2\n{settings}\n[server]\ninstances = 16\n{ready}\n{limits}")),
@@ -253,6 +255,10 @@ impl Seen {
             let puts = function.habit.traps_at_put() && dice.below(seldom) == 0;
             let method = if puts { "PUT" } else { "GET" };
             let answer = ask(server, &mut raw, (method, &function.target));
+            if answer.code() == "overloaded" {
+                // No guest has run: on a machine that is busy with something else a place is not always free in time.
+                continue;
+            }
             if function.is_clean(method, &answer) {
                 self.taken[usize::from(function.is_async)].fetch_add(1, Relaxed);
             } else {
@@ -341,7 +347,7 @@ fn no_byte_is_left_where_nothing_is_lowered_and_instances_are_made_ready_ahead()
 
 #[test]
 fn a_word_that_was_left_would_be_found_in_everything_that_is_searched() {
-    let server = Server::with(Config::default().toml("threads = 1"));
+    let server = Server::with(Config::default().toml("threads = 1\n[limits]\ntable_elements = 24000"));
     let mut before = 0.0;
     for (is_async, is_one) in [(false, false), (true, false), (false, true), (true, true)] {
         let own = Canary { is_async, is_one, ..Canary::of(7) };

@@ -129,7 +129,8 @@ pub const fn table_keeps(resident_bytes: u64) -> u64 {
     keeps & !0xfff
 }
 
-/// Bytes that the free slots of all profiles keep resident between them at most, if each memory's keeps so many.
+/// Bytes that the free slots of all profiles keep resident between them once each has been used, if each memory's keeps so many. What larger
+/// tables have left of a slot, as zeros, is not in it.
 #[must_use]
 pub fn kept_bytes(instances: u32, resident_bytes: u64) -> u64 {
     let tables = u64::from(tables(instances)).saturating_mul(2).saturating_mul(table_keeps(resident_bytes));

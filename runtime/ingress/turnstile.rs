@@ -152,7 +152,7 @@ impl Turnstile {
             let ticket = self.ticket(&self.janitor).await;
             // Those of this round, too.
             self.outbox.send();
-            return Some(Sweep { ticket, began_ns: now_ns() });
+            return Some(Sweep { ticket, began_ns: thread_cpu_ns() });
         }
         tokio::task::yield_now().await;
         None
@@ -179,12 +179,13 @@ impl Turnstile {
 /// The turn of whoever clears up.
 struct Sweep {
     ticket: Rc<Ticket>,
+    /// By the thread's own clock.
     began_ns: u64,
 }
 
 impl Drop for Sweep {
     fn drop(&mut self) {
-        self.ticket.over.set(Some(now_ns().saturating_sub(self.began_ns)));
+        self.ticket.over.set(Some(thread_cpu_ns().saturating_sub(self.began_ns)));
     }
 }
 

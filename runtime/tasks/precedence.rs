@@ -18,10 +18,14 @@ use thread_priority::{
     ThreadSchedulePolicy, thread_native_id,
 };
 
-/// The lowest real-time priority there is.
-const LOWEST: u8 = 1;
+use super::Rank;
+
+/// The lowest real-time priority there is: of who gives way, for a moment.
+const HURRIED: u8 = 1;
+/// Of those that answer.
+const ANSWERS: u8 = 2;
 /// Who reviews comes before those: a thread that does not give up its core would else never lose it.
-const REVIEWER: u8 = 2;
+const REVIEWER: u8 = 3;
 /// A thread sleeps for so many parts of the time at least: others have no less of its core than they are owed without
 /// real-time priority.
 const SLEEPS: u64 = 8;
@@ -32,20 +36,32 @@ const REAL_TIME: ThreadSchedulePolicy =
     ThreadSchedulePolicy::Realtime(RealtimeThreadSchedulePolicy::RoundRobin);
 
 thread_local! {
-    /// Where this thread gives way to those that answer: whether somebody reviews those.
-    static GIVES_WAY: OnceCell<Arc<AtomicBool>> = const { OnceCell::new() };
+    /// To whom this thread gives way.
+    static GIVES_WAY: OnceCell<Arc<Review>> = const { OnceCell::new() };
+}
+
+/// What came of the last review.
+#[derive(Default)]
+struct Review {
+    /// Whether there is one, and another will follow.
+    is_on: AtomicBool,
+    /// Whether any of those that answer has real-time priority.
+    has_any: AtomicBool,
 }
 
 /// Dropped when the moment is over.
-struct Moment(ThreadId);
+enum Moment {
+    RealTime(ThreadId),
+    /// Where nobody has that: with the nice value that the thread had before.
+    Nice(i32),
+}
 
 /// The threads that may have real-time priority.
 #[derive(Default)]
 pub struct Precedence {
     /// Whether who reviews has it.
     allowed: AtomicBool,
-    /// Whether somebody does.
-    reviewed: Arc<AtomicBool>,
+    review: Arc<Review>,
     members: Mutex<Vec<Member>>,
 }
 
@@ -118,7 +134,8 @@ pub(super) fn shed() {
 }
 
 /// Does what others wait for in the kernel until it is done, like any change of the process's memory map. A thread that gives way
-/// comes, for as long as that takes, right after those that answer: it would else hold them up for as long as it does not run.
+/// comes, for as long as that takes, right after those that answer, or where none of those has real-time priority, beside them: it
+/// would else hold them up for as long as it does not run.
 pub fn hurried<T>(what: impl FnOnce() -> T) -> T {
     let _moment = Moment::begin();
     what()
@@ -132,18 +149,25 @@ pub async fn hurrying<F: Future>(what: F) -> F::Output {
 
 impl Moment {
     fn begin() -> Option<Self> {
-        let reviewed = |reviewed: &Arc<AtomicBool>| reviewed.load(Ordering::Relaxed);
-        if !GIVES_WAY.with(|gives_way| gives_way.get().is_some_and(reviewed)) {
-            return None;
+        let has_any = GIVES_WAY.with(|gives_way| {
+            let review = gives_way.get().filter(|review| review.is_on.load(Ordering::Relaxed))?;
+            Some(review.has_any.load(Ordering::Relaxed))
+        })?;
+        if has_any {
+            let thread = thread_native_id();
+            return give(thread, HURRIED).then_some(Self::RealTime(thread));
         }
-        let thread = thread_native_id();
-        give(thread, LOWEST).then_some(Self(thread))
+        let own = super::own_nice();
+        super::set_nice(None, Rank::Answers.nice()).is_ok().then_some(Self::Nice(own))
     }
 }
 
 impl Drop for Moment {
     fn drop(&mut self) {
-        take_from(self.0);
+        match *self {
+            Self::RealTime(thread) => drop(take_from(thread)),
+            Self::Nice(own) => drop(super::set_nice(None, own)),
+        }
     }
 }
 
@@ -176,7 +200,7 @@ impl Precedence {
     /// The calling thread gives way to those that are reviewed, but for a [moment](hurried) now and then.
     pub fn gives_way(&self) {
         // Once is enough.
-        let _ = GIVES_WAY.with(|gives_way| gives_way.set(self.reviewed.clone()));
+        let _ = GIVES_WAY.with(|gives_way| gives_way.set(self.review.clone()));
     }
 
     /// Has the calling thread reviewed, which tells there when it sleeps.
@@ -197,19 +221,22 @@ impl Precedence {
         if !self.allowed.load(Ordering::Relaxed) {
             return;
         }
-        self.reviewed.store(true, Ordering::Relaxed);
+        let mut has_any = false;
         for member in self.members().iter_mut() {
             let slept_ns = member.slept.until(now_ns);
             let slept = slept_ns.saturating_sub(member.slept_ns);
             let sleeps = is_enough(slept, now_ns.saturating_sub(member.reviewed_ns));
             (member.slept_ns, member.reviewed_ns) = (slept_ns, now_ns);
             member.set(sleeps);
+            has_any |= member.has;
         }
+        self.review.has_any.store(has_any, Ordering::Relaxed);
+        self.review.is_on.store(true, Ordering::Relaxed);
     }
 
     /// Takes it from all, until the next review.
     pub fn withdraw(&self) {
-        self.reviewed.store(false, Ordering::Relaxed);
+        self.review.is_on.store(false, Ordering::Relaxed);
         self.members().iter_mut().for_each(|member| member.set(false));
     }
 }
@@ -222,7 +249,7 @@ fn is_enough(slept_ns: u64, of_ns: u64) -> bool {
 impl Member {
     fn set(&mut self, has: bool) {
         // What fails is tried again at the next review.
-        if has != self.has && if has { give(self.thread, LOWEST) } else { take_from(self.thread) } {
+        if has != self.has && if has { give(self.thread, ANSWERS) } else { take_from(self.thread) } {
             self.has = has;
         }
     }

@@ -303,6 +303,25 @@ fn state_that_cannot_be_put_back_is_refused_by_name() {
     ] {
         assert!(with(module).contains(why), "{module}: {}", with(module));
     }
+    // In their table from the start, or put there one by one.
+    let many = "$f ".repeat(1_025);
+    let at_start = format!("(component (core module $m (memory 1) (table 2000 funcref) (func $f) (elem (i32.const 0) func {many}))
+        (core instance (instantiate $m)))");
+    assert!(resettable(&wat::parse_str(at_start).unwrap(), Profile::Lean).is_ok());
+    for elements in [
+        format!("(func $f) (elem func {many})"),
+        format!(
+            "(global $g i32 (i32.const 0)) (table 2000 funcref) (func $f)
+            (elem (offset (i32.add (i32.const 0) (i32.const 1))) func {many})"
+        ),
+        format!(
+            "(table 2000 funcref) (func $f) (elem (i32.const 0) funcref {})",
+            "(ref.func $f) ".repeat(1_025)
+        ),
+    ] {
+        let found = with(&format!("(memory 1) {elements}"));
+        assert!(found.contains("too large"), "{found}");
+    }
     let twice = "(component (core module $m (memory 1)) (core instance (instantiate $m)) (core instance (instantiate $m)))";
     assert!(refused(twice).contains("several instances"));
     let two = "(component (core module $m (memory 1)) (core module $n (memory 1))

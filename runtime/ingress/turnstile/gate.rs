@@ -298,7 +298,7 @@ impl Gate {
     }
 
     /// The turn is over: its party is charged what it took and nobody has been charged for yet. Returns what it took in all, in
-    /// nanoseconds, and of a connection what its streams took besides since its last one; or zero if nobody has counted it.
+    /// nanoseconds, or zero if nobody has counted it. A connection's is the longer for what its streams took besides.
     pub fn closes(&self, turn: &Turn) -> u64 {
         self.open.set(false);
         let mut took_ns = 0;
@@ -316,11 +316,11 @@ impl Gate {
             took_ns = charged_ns + rest_ns;
         }
         match (&self.kind, self.ticket.take()) {
-            // They come of what it has read.
-            (Kind::Connection(course), None) => took_ns += course.aside_ns.take(),
-            (Kind::Connection(course), Some(ticket)) => {
-                took_ns += course.aside_ns.take();
-                ticket.over.set(Some(took_ns));
+            (Kind::Connection(course), ticket) => {
+                let aside_ns = course.aside_ns.take();
+                if let Some(ticket) = ticket {
+                    ticket.over.set(Some(took_ns + aside_ns));
+                }
             }
             (Kind::Stream(_), Some(ticket)) => ticket.over.set(Some(took_ns)),
             (Kind::Stream(connection), None) => connection.has_aside(took_ns),

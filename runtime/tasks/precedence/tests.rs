@@ -81,10 +81,14 @@ fn who_gives_way_comes_before_others_for_a_moment_and_only_while_somebody_review
         assert!(!hurried(is_real_time), "nobody reviews");
         precedence.allowed.store(given, Ordering::Relaxed);
         precedence.review(1_000);
-        let nice = super::super::own_nice();
+        crate::tasks::set_nice(None, 19).unwrap();
+        let nice = super::super::own_nice;
+        let first = if given { Rank::Answers.nice() } else { 19 };
+        assert_eq!(hurried(|| (is_real_time(), nice())), (false, first), "none of those that answer has it");
+        assert_eq!(nice(), 19);
+        precedence.review.has_any.store(true, Ordering::Relaxed);
         assert_eq!((is_real_time(), hurried(is_real_time)), (false, given));
-        assert!(!is_real_time(), "it is over");
-        assert_eq!(super::super::own_nice(), nice);
+        assert_eq!((is_real_time(), nice()), (false, 19), "it is over");
         let panicked = std::panic::catch_unwind(|| hurried(|| panic!("in the middle")));
         assert!(panicked.is_err() && !is_real_time());
         // A future has it while it is polled, and not while it waits.

@@ -4,8 +4,10 @@ use wasmtime::{Linker, Precompiled, Store, Trap};
 
 use super::*;
 use crate::engine::artifact::{ArtifactId, ArtifactStore};
-use crate::engine::compile::engine_hash;
+use crate::engine::compile::child::guarded;
+use crate::engine::compile::frame::Header;
 use crate::engine::compile::tests::serving;
+use crate::engine::compile::{Way, engine_hash};
 use crate::engine::profile::{self, Purpose};
 use crate::engine::program::Image;
 use crate::model::version::{Digest, Profile, Tier};
@@ -57,6 +59,23 @@ fn only_instructions_of_traps_are_changed() {
     }
     assert!(sites(&after).unwrap().iter().all(|site| after[*site..*site + 2] != INVALID));
     assert_eq!(ease(&mut after), 0, "there is nothing left to be changed");
+}
+
+/// A component that is lowered to one module, and one that stays what it is, with what is appended to an artifact behind it.
+#[test]
+fn what_the_child_compiles_has_them_changed() {
+    let text = include_str!("../../../../tests/guests/wat/table_grow.wat");
+    for lowers in [true, false] {
+        for tier in [Tier::Fast, Tier::Speed] {
+            let way = Way { tier, lowers };
+            let (header, artifact) = guarded(&wat::parse_str(text).unwrap(), way).unwrap();
+            assert!(matches!(header, Header::Compiled(_)), "{lowers} {tier:?}");
+            let sites = sites(&artifact).unwrap();
+            let changed = sites.iter().filter(|site| artifact[**site..**site + 2] == PRIVILEGED).count();
+            assert!(changed > 0, "{lowers} {tier:?}: none of {}", sites.len());
+            assert!(sites.iter().all(|site| artifact[*site..*site + 2] != INVALID), "{lowers} {tier:?}");
+        }
+    }
 }
 
 #[test]

@@ -4,10 +4,11 @@
 use std::ops::Range;
 
 use wasmparser::{
-    Data, DataKind, FunctionBody, Global, MemoryType, Operator, Payload, SectionLimited, TypeRef, ValType,
+    Data, DataKind, Element, ElementItems, ElementKind, FunctionBody, Global, MemoryType, Operator, Payload,
+    SectionLimited, TypeRef, ValType,
 };
 
-use super::super::{IMAGE_BYTES, INITIAL_PAGES, RESERVED, Why};
+use super::super::{IMAGE_BYTES, INITIAL_PAGES, PLACED, RESERVED, Why};
 use super::Initial;
 
 /// All that a rewrite needs to know of a module; places are in the component's bytes.
@@ -25,6 +26,9 @@ pub(super) struct Facts {
     /// Wasm pages that the memory of its own begins with.
     pub(super) memory: Option<u64>,
     imports_memory: bool,
+    imported_tables: u32,
+    /// Elements that are put into their places one by one when it is instantiated.
+    placed: u32,
     /// Where its functions' bodies are.
     pub(super) bodies: Vec<Range<usize>>,
     /// Where it asks for the size of its memory, or grows it.
@@ -106,7 +110,12 @@ impl Facts {
                 self.section(7, section);
             }
             Payload::StartSection { .. } => return Err(Why::State("code that runs at its start")),
-            Payload::ElementSection(section) => self.section(9, section),
+            Payload::ElementSection(section) => {
+                for element in section.clone() {
+                    self.element(&element?)?;
+                }
+                self.section(9, section);
+            }
             Payload::CodeSectionStart { range, count, .. } => {
                 // The bodies are read one by one; what begins the section is not needed.
                 self.push(10, range.clone(), (*count, range.start));
@@ -178,7 +187,8 @@ impl Facts {
             TypeRef::Func(_) | TypeRef::FuncExact(_) => self.all_functions += 1,
             TypeRef::Global(_) => self.all_globals += 1,
             TypeRef::Memory(_) => self.imports_memory = true,
-            TypeRef::Table(_) | TypeRef::Tag(_) => {}
+            TypeRef::Table(_) => self.imported_tables += 1,
+            TypeRef::Tag(_) => {}
         }
     }
 
@@ -223,6 +233,26 @@ impl Facts {
             self.sizes.push(Size { at: start..reader.original_position(), grows });
         }
         Ok(())
+    }
+
+    /// Those that are in their table from the start cost nothing; code that the compiler makes puts the others there.
+    fn element(&mut self, element: &Element<'_>) -> Result<(), Why> {
+        let (count, functions) = match &element.items {
+            ElementItems::Functions(items) => (items.count(), true),
+            ElementItems::Expressions(_, items) => (items.count(), false),
+        };
+        let ready = match &element.kind {
+            ElementKind::Active { table_index, offset_expr } => {
+                functions
+                    && table_index.unwrap_or(0) >= self.imported_tables
+                    && matches!(Initial::read(ValType::I32, offset_expr), Ok(Initial::I32(_)))
+            }
+            ElementKind::Passive | ElementKind::Declared => false,
+        };
+        if !ready {
+            self.placed = self.placed.saturating_add(count);
+        }
+        if self.placed > PLACED { Err(Why::Large) } else { Ok(()) }
     }
 
     fn data(&mut self, data: &Data<'_>) -> Result<(), Why> {
