@@ -49,4 +49,5 @@ fn sites(artifact: &[u8]) -> Option<Vec<usize>> {
 }
 
 #[cfg(test)]
+#[cfg(target_arch = "x86_64")]
 mod tests;
