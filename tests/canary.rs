@@ -235,6 +235,7 @@ impl Seen {
         let mut raw = Raw::connect(server);
         let mut dice = Dice::of(0xca9a_7135, client);
         let put_back: Vec<_> = self.functions.iter().filter(|one| one.habit.traps_at_put()).collect();
+        let (mut asked, mut refused) = (0, 0);
         // Whatever is never seen is told, not waited for.
         for _ in 0..rounds().max(500) * 20 {
             if self.is_enough() {
@@ -255,8 +256,11 @@ impl Seen {
             let puts = function.habit.traps_at_put() && dice.below(seldom) == 0;
             let method = if puts { "PUT" } else { "GET" };
             let answer = ask(server, &mut raw, (method, &function.target));
+            asked += 1;
             if answer.code() == "overloaded" {
                 // No guest has run: on a machine that is busy with something else a place is not always free in time.
+                refused += 1;
+                assert!(refused <= 10 + asked / 50, "{refused} of {asked}: {}", answer.text());
                 continue;
             }
             if function.is_clean(method, &answer) {

@@ -298,7 +298,7 @@ impl Gate {
     }
 
     /// The turn is over: its party is charged what it took and nobody has been charged for yet. Returns what it took in all, in
-    /// nanoseconds, or zero if nobody has counted it. A connection's is the longer for what its streams took besides.
+    /// nanoseconds, or zero if nobody has counted it. To the turnstile a connection's took as much longer as its streams did besides.
     pub fn closes(&self, turn: &Turn) -> u64 {
         self.open.set(false);
         let mut took_ns = 0;
